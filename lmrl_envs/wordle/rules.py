@@ -64,12 +64,13 @@ def pattern_table(guesses: tuple[str, ...], answers: tuple[str, ...], duplicates
     G, A = encode_words(guesses), encode_words(answers)
     table = np.empty((len(G), len(A)), np.uint8)
     for rows in range(0, len(G), 64):  # a block's temporaries stay in the cache
-        table[rows : rows + 64] = _patterns(G[rows : rows + 64], A, duplicates)
+        table[rows : rows + 64] = pattern_codes(G[rows : rows + 64], A, duplicates)
     table.setflags(write=False)
     return table
 
 
-def _patterns(G: np.ndarray, A: np.ndarray, duplicates: str) -> np.ndarray:
+def pattern_codes(G: np.ndarray, A: np.ndarray, duplicates: str = "official") -> np.ndarray:
+    """(len(G), len(A)) uint8, the code of each encoded guess's pattern against each encoded answer."""
     same = [[(G[:, i, None] == A[None, :, j]) for j in range(WORD_LENGTH)] for i in range(WORD_LENGTH)]
     missed = [~same[i][i] for i in range(WORD_LENGTH)]
     code = np.zeros((len(G), len(A)), np.uint8)

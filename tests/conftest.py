@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of transformers, which otherwise retries for most of a minute
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_home() -> Iterator[None]:
+    """Generated data of a test run goes to a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LMRL_HOME", folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Public files for checking readers and figures against the real thing."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the folder ../shared/data is not there")
+    return SHARED_DATA
