@@ -1,0 +1,496 @@
+"""Offline datasets: files of episodes, made on first use, and lazy views of them.
+
+A dataset is one Parquet file with one row an episode and `DatasetMetadata` in its footer. A `TextDataset` keeps the
+rows as Arrow columns; `Episode` objects exist only while somebody looks at them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import gymnasium
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lmrl_envs import files
+from lmrl_envs.core import Episode, Role, Turn, clean
+from lmrl_envs.errors import DatasetError, unknown_name
+from lmrl_envs.progress import track
+from lmrl_envs.provenance import library_version
+from lmrl_envs.recipes import Recipe, Split, find_recipe
+from lmrl_envs.registration import ReferenceScores, load_attribute, make_task, plain_json, reference_scores
+
+FORMAT_VERSION = 1
+_SCHEMA = pa.schema(
+    [
+        ("seed", pa.int64()),
+        ("behaviour", pa.string()),
+        ("roles", pa.list_(pa.string())),
+        ("texts", pa.list_(pa.string())),
+        ("rewards", pa.list_(pa.float64())),
+        ("terminated", pa.bool_()),
+        ("truncated", pa.bool_()),
+        ("info", pa.string()),  # JSON
+    ]
+)
+_REMEDY = "delete it, and load_dataset makes it again"
+_METADATA_KEY, _CHECKSUM_KEY = "lmrl_envs", "lmrl_envs.checksum"
+_BLOCK = 4096  # episodes that are Python objects at one time
+_ROLES: dict[str, Role] = {
+    "agent": "agent",
+    "assistant": "agent",
+    "env": "env",
+    "user": "env",
+    "system": "env",
+    "tool": "env",
+}
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
+
+
+@dataclass(frozen=True)
+class DatasetMetadata:
+    """What a dataset is and where it comes from. A part of a dataset keeps the metadata of the whole.
+
+    A writer gives the fields down to `learned_rewards`; `write_dataset` fills in the others. `variant` holds the
+    recipe's own arguments, `env_kwargs` the task's. `mean_return` is undiscounted, None where there is no episode.
+    `content_hash` is SHA-256 over one canonical JSON line an episode (seed, behaviour, roles, texts and, unless a
+    learned model gave them, rewards), the same on every machine; `learned_hash` covers rewards that a model gave.
+    """
+
+    env_id: str | None = None
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    dataset_id: str | None = None
+    split: str | None = None
+    variant: Mapping[str, Any] = field(default_factory=dict)
+    reference_returns: ReferenceScores | None = None
+    learned_rewards: bool = False
+    episodes: int = 0
+    turns: int = 0
+    mean_return: float | None = None
+    content_hash: str | None = None
+    learned_hash: str | None = None
+    format_version: int = FORMAT_VERSION
+    library_version: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON; `from_json` is the inverse."""
+        return plain_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> DatasetMetadata:
+        returns = fields["reference_returns"]
+        return cls(**{**fields, "reference_returns": None if returns is None else ReferenceScores(*returns)})
+
+
+class TurnColumns(NamedTuple):
+    """All turns of a dataset as flat columns: episode i has the turns `offsets[i]` to `offsets[i + 1]`."""
+
+    offsets: np.ndarray  # (N + 1,) int64
+    is_agent: np.ndarray  # (turns,) bool
+    texts: pa.StringArray  # (turns,)
+    rewards: np.ndarray  # (turns,) float64
+    terminated: np.ndarray  # (N,) bool
+    truncated: np.ndarray  # (N,) bool
+
+
+class TextDataset(Sequence[Episode]):
+    """Episodes in Arrow columns. `dataset[i]` makes one `Episode`; `dataset[a:b]` is a view that shares memory."""
+
+    def __init__(self, table: pa.Table, metadata: DatasetMetadata):
+        self._table = table
+        self.metadata = metadata
+
+    @classmethod
+    def read(cls, path: Path | str) -> TextDataset:
+        """Reads a file that `write_dataset` wrote, and checks all of it.
+
+        Raises:
+            DatasetError: the file is cut short, edited, or not a dataset; the message names it and what differs.
+            FileNotFoundError: there is no such file.
+        """
+        path = Path(path)
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                footer = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+                if _METADATA_KEY not in footer or _CHECKSUM_KEY not in footer:
+                    raise DatasetError(f"{path}: a Parquet file, but not one that write_dataset wrote")
+                fields = json.loads(footer[_METADATA_KEY])
+                if fields["format_version"] != FORMAT_VERSION:
+                    raise DatasetError(
+                        f"{path}: expected format version {FORMAT_VERSION}, got {fields['format_version']}; "
+                        "read it with the version of the library that wrote it, or delete it to have it made again"
+                    )
+                table = file.read().cast(_SCHEMA)
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+            raise DatasetError(f"{path}: cut short, edited, or not a dataset ({error}); {_REMEDY}") from error
+        metadata = DatasetMetadata.from_json(fields)
+        summary = _Summary(metadata)
+        for rows in _blocks(table):
+            summary.add(rows)
+        found = summary.metadata()
+        for name in ("episodes", "turns", "content_hash", "learned_hash"):
+            if getattr(found, name) != getattr(metadata, name):
+                raise DatasetError(
+                    f"{path}: edited: {name} is {getattr(found, name)}, was {getattr(metadata, name)}; {_REMEDY}"
+                )
+        if summary.checksum(metadata) != footer[_CHECKSUM_KEY]:
+            raise DatasetError(f"{path}: edited: the checksum of metadata, ends and info differs; {_REMEDY}")
+        return cls(table, metadata)
+
+    @classmethod
+    def from_jsonl(cls, path: Path | str, metadata: DatasetMetadata | None = None) -> TextDataset:
+        """Reads chats, one a line: a list of messages, or an object that holds it as `messages`.
+
+        A message has `role` (assistant: the agent; user, system and tool: the environment), `content` and, on the
+        agent's, `reward` (default 0). An object may also have `seed`, `terminated` (default True unless truncated),
+        `truncated` and `info`, as `to_jsonl` writes them. Texts are made one line each, as in an environment.
+
+        Raises:
+            DatasetError: a line is something else; the message names file, line and what is wrong.
+        """
+        summary = _Summary(metadata or DatasetMetadata())
+        episodes = _read_chats(Path(path), summary.given.env_id)
+        return cls(pa.Table.from_batches(_batches(episodes, summary), _SCHEMA), summary.metadata())
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def __iter__(self) -> Iterator[Episode]:
+        for rows in _blocks(self._table):
+            for row in rows:
+                yield self._episode(row)
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> TextDataset: ...
+    def __getitem__(self, index: int | slice) -> Episode | TextDataset:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return TextDataset(self._table.slice(start, max(stop - start, 0)), self.metadata)
+            return self.select(np.arange(start, stop, step))
+        row = range(len(self))[index]  # IndexError, negative numbers and numpy's integers as for any sequence
+        return self._episode(tuple(column[row].as_py() for column in self._table.columns))
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> TextDataset:
+        """The episodes at (M,) indices, in that order; copies their rows."""
+        return TextDataset(self._table.take(pa.array(np.asarray(indices, np.int64))), self.metadata)
+
+    @cached_property
+    def returns(self) -> np.ndarray:
+        """(N,) float64, undiscounted returns."""
+        offsets, rewards = _flat(self._table, "rewards")
+        episode = np.repeat(np.arange(len(self)), np.diff(offsets))
+        return np.bincount(episode, weights=rewards.to_numpy(), minlength=len(self))
+
+    def columns(self) -> TurnColumns:
+        """All turns at once, without making episodes: for tokenizers and statistics."""
+        offsets, roles = _flat(self._table, "roles")
+        return TurnColumns(
+            offsets,
+            pc.equal(roles, "agent").to_numpy(zero_copy_only=False),
+            _flat(self._table, "texts")[1],
+            _flat(self._table, "rewards")[1].to_numpy(),
+            self._table["terminated"].to_numpy(),
+            self._table["truncated"].to_numpy(),
+        )
+
+    def top(self, fraction: float, *, seed: int = 0) -> TextDataset:
+        """The best episodes by return, at least one, in the dataset's order; ties by a seeded shuffle."""
+        if not 0 < fraction <= 1:
+            raise ValueError(f"expected a fraction above 0 and up to 1, got {fraction}")
+        shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(len(self))
+        best = shuffled[np.argsort(-self.returns[shuffled], kind="stable")]
+        return self.select(np.sort(best[: max(1, round(fraction * len(self)))]))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a turn: `episode`, `seed`, `behaviour`, `turn`, `role`, `text`, `reward`."""
+        offsets, roles = _flat(self._table, "roles")
+        lengths = np.diff(offsets)
+        episode = np.repeat(np.arange(len(self)), lengths)
+        table = pa.table(
+            {
+                "episode": episode,
+                "seed": self._table["seed"].take(pa.array(episode)),
+                "behaviour": self._table["behaviour"].take(pa.array(episode)),
+                "turn": np.arange(len(episode)) - np.repeat(offsets[:-1], lengths),
+                "role": roles,
+                "text": _flat(self._table, "texts")[1],
+                "reward": _flat(self._table, "rewards")[1],
+            }
+        )
+        # Without a type that knows missing values, seeds of 63 bits would become floats.
+        return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+
+    def to_jsonl(self, path: Path | str) -> None:
+        """Writes one chat a line, as `from_jsonl` reads it; the agent is `assistant`, the environment `user`."""
+        names = {"agent": "assistant", "env": "user"}
+        with files.atomic_path(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for episode in self:
+                messages = [
+                    {"role": names[turn.role], "content": turn.text, "reward": turn.reward} for turn in episode.turns
+                ]
+                line = {
+                    "messages": messages,
+                    "seed": episode.seed,
+                    "terminated": episode.terminated,
+                    "truncated": episode.truncated,
+                    "info": episode.info,
+                }
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def make_env(self, **kwargs: Any) -> gymnasium.Env:
+        """Makes the environment that the episodes come from; `kwargs` go to `gym.make` besides its own arguments.
+
+        Raises:
+            ValueError: no environment produced these episodes.
+        """
+        if self.metadata.env_id is None:
+            raise ValueError("no environment produced these episodes (metadata.env_id is None); make one by gym.make")
+        return gymnasium.make(self.metadata.env_id, **{**self.metadata.env_kwargs, **kwargs})
+
+    def __repr__(self) -> str:
+        name = self.metadata.dataset_id or self.metadata.env_id or "logs"
+        split = f" {self.metadata.split}" if self.metadata.split else ""
+        return f"<TextDataset {name}{split}: {len(self):,} episodes>"
+
+    def _episode(self, row: tuple) -> Episode:
+        seed, _, roles, texts, rewards, terminated, truncated, info = row
+        turns = tuple(map(Turn, roles, texts, rewards))
+        return Episode(self.metadata.env_id, seed, turns, terminated, truncated, json.loads(info))
+
+
+def load_dataset(
+    dataset_id: str, *, split: Split = "train", root: Path | str | None = None, **variant: Any
+) -> TextDataset:
+    """Loads a dataset, and makes it first where it is not there yet.
+
+    Args:
+        dataset_id: Such as `"wordle/human-v0"`; `python -m lmrl_envs.list` prints them.
+        split: The part to load. Every part of a task has episodes of its own.
+        root: The folder that holds datasets; by default `datasets` in `$LMRL_HOME` or in the user's cache folder.
+        variant: The task's arguments and the recipe's own that the recipe declares, such as `words="common-40"`, and
+            `games=`, the number of episodes.
+
+    Raises:
+        ValueError: an id, a split, a variant or its value is unknown; the message lists close matches.
+        DatasetError: the file is cut short or edited, or cannot be written.
+        PermissionError: the folder for data cannot be written to; the message names the variable `LMRL_HOME`.
+    """
+    recipe = find_recipe(dataset_id)
+    settled, games = recipe.resolve(dataset_id, split, variant)
+    folder = files.home() / "datasets" if root is None else Path(root)
+    path = folder / dataset_id / settled.folder / f"{split}-{games}.parquet"
+    metadata = DatasetMetadata(
+        env_id=recipe.env_id,
+        env_kwargs=settled.env_kwargs,
+        dataset_id=dataset_id,
+        split=split,
+        variant=settled.options,
+    )
+    if not path.exists():
+        with files.lock(path):
+            if not path.exists():  # another process may have made it while this one waited
+                metadata = dataclasses.replace(
+                    metadata, reference_returns=reference_scores(recipe.env_id, settled.env_kwargs)
+                )
+                episodes = _made(recipe, dataset_id, split, variant, root)
+                return write_dataset(path, track(episodes, description=f"{dataset_id} {split}", total=games), metadata)
+    dataset = TextDataset.read(path)
+    for name in ("env_id", "env_kwargs", "dataset_id", "split", "variant"):
+        if getattr(dataset.metadata, name) != getattr(metadata, name):
+            raise DatasetError(
+                f"{path}: expected {name} {getattr(metadata, name)!r}, "
+                f"the file holds {getattr(dataset.metadata, name)!r}; {_REMEDY}"
+            )
+    return dataset
+
+
+def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: DatasetMetadata) -> TextDataset:
+    """Writes a file of episodes and reads it back. The file that was there is replaced whole, or stays as it was.
+
+    Raises:
+        ValueError: an episode cannot be stored; the message has its number and says why.
+        DatasetError: the file cannot be written: no space, no permission.
+    """
+    path = Path(path)
+    summary = _Summary(metadata)
+    try:
+        with (
+            files.atomic_path(path) as temporary,
+            pq.ParquetWriter(temporary, _SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+        ):
+            for batch in _batches(episodes, summary):
+                writer.write_batch(batch)
+            metadata = summary.metadata()
+            footer = {_METADATA_KEY: _encode(metadata.to_json()), _CHECKSUM_KEY: summary.checksum(metadata)}
+            writer.add_key_value_metadata(footer)
+    except OSError as error:
+        raise DatasetError(f"cannot write {path} ({error}); what was there before is unchanged") from error
+    return TextDataset.read(path)
+
+
+def _made(
+    recipe: Recipe, dataset_id: str, split: Split, given: Mapping[str, Any], root: Path | str | None
+) -> Iterable[Episode]:
+    """The episodes of a dataset that is not there yet: generated, or another one's with new rewards."""
+    defaults = {name: value for name, value in given.items() if name not in recipe.rewards_only}
+    variant, games = recipe.resolve(dataset_id, split, given)
+    if recipe.relabel is None or variant == recipe.resolve(dataset_id, split, defaults)[0]:
+        return recipe.episodes(dataset_id, split, variant, games)
+    task = make_task(recipe.env_id, **variant.env_kwargs)
+    return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **defaults))
+
+
+class _Summary:
+    """Counts and hashes of rows, the same whether they are being written or read. Rows are tuples as in `_SCHEMA`."""
+
+    def __init__(self, given: DatasetMetadata):
+        self.given = given
+        self.episodes = self.turns = 0
+        self.total_return = 0.0
+        self._content, self._learned, self._rest = (hashlib.sha256() for _ in range(3))
+        self._names = _SCHEMA.names[: 4 if given.learned_rewards else 5]
+
+    def add(self, rows: Sequence[tuple]) -> None:
+        self.episodes += len(rows)
+        self.turns += sum(len(row[2]) for row in rows)
+        self.total_return += sum(sum(row[4]) for row in rows)
+        # zip stops after the columns that content is made of
+        self._content.update(_lines(dict(zip(self._names, row, strict=False)) for row in rows))
+        if self.given.learned_rewards:
+            self._learned.update(_lines(row[4] for row in rows))
+        self._rest.update(_lines(row[5:] for row in rows))
+
+    def metadata(self) -> DatasetMetadata:
+        return dataclasses.replace(
+            self.given,
+            env_kwargs=plain_json(self.given.env_kwargs),
+            variant=plain_json(self.given.variant),
+            episodes=self.episodes,
+            turns=self.turns,
+            mean_return=self.total_return / self.episodes if self.episodes else None,
+            content_hash=self._content.hexdigest(),
+            learned_hash=self._learned.hexdigest() if self.given.learned_rewards else None,
+            format_version=FORMAT_VERSION,
+            library_version=library_version(),
+        )
+
+    def checksum(self, metadata: DatasetMetadata) -> str:
+        """Of everything in a file: the metadata hold the hashes of the other columns."""
+        return hashlib.sha256(_lines([metadata.to_json()]) + self._rest.digest()).hexdigest()
+
+
+def _lines(values: Iterable[Any]) -> bytes:
+    return "".join([_encode(value) + "\n" for value in values]).encode()
+
+
+def _blocks(table: pa.Table) -> Iterator[list[tuple]]:
+    """The rows as Python objects, some thousands at a time."""
+    for batch in table.to_batches(max_chunksize=_BLOCK):
+        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def _batches(episodes: Iterable[Episode], summary: _Summary) -> Iterator[pa.RecordBatch]:
+    """Encodes episodes as Arrow, adding them to `summary`."""
+    numbered = enumerate(episodes)
+    while block := list(itertools.islice(numbered, _BLOCK)):
+        rows = [_row(number, episode, summary.given.env_id) for number, episode in block]
+        summary.add(rows)
+        yield pa.record_batch([list(column) for column in zip(*rows, strict=True)], schema=_SCHEMA)
+
+
+def _row(number: int, episode: Episode, env_id: str | None) -> tuple:
+    def refuse(problem: str) -> ValueError:
+        return ValueError(f"episode {number}: {problem}")
+
+    if episode.env_id != env_id:
+        raise refuse(f"expected env_id {env_id!r} as in the metadata, got {episode.env_id!r}")
+    roles = [turn.role for turn in episode.turns]
+    texts = [turn.text for turn in episode.turns]
+    rewards = [float(turn.reward) for turn in episode.turns]
+    if not {"env", "agent"}.issuperset(roles):
+        raise refuse(f"expected the roles 'env' and 'agent', got {roles}")
+    if not all(map(math.isfinite, rewards)):
+        raise refuse(f"expected finite rewards, got {rewards}")
+    try:
+        "".join(texts).encode()
+        info = _encode(plain_json(episode.info))
+        info.encode()
+    except UnicodeEncodeError as error:
+        raise refuse(f"a text has a lone surrogate ({error}); lmrl_envs.clean makes any text safe") from None
+    except (TypeError, ValueError) as error:
+        raise refuse(f"expected texts as str and info as plain JSON: {error}") from None
+    behaviour = episode.info.get("behaviour")
+    if not isinstance(behaviour, str | None):
+        raise refuse(f"info['behaviour'] names the policy: expected a str, got {behaviour!r}")
+    return (episode.seed, behaviour, roles, texts, rewards, episode.terminated, episode.truncated, info)
+
+
+def _flat(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
+    """A column of lists as (N + 1,) int64 offsets and its values."""
+    column = table[name].combine_chunks()
+    offsets = np.zeros(len(column) + 1, np.int64)
+    np.cumsum(pc.list_value_length(column).to_numpy(), out=offsets[1:])
+    return offsets, column.flatten()
+
+
+def _read_chats(path: Path, env_id: str | None) -> Iterator[Episode]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield _chat(json.loads(line), env_id)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise DatasetError(f"{path}, line {number}: {error}") from error
+
+
+def _chat(chat: Any, env_id: str | None) -> Episode:
+    """Makes an episode of one line's JSON. Its errors say what is wrong; the caller adds where."""
+    if isinstance(chat, list):
+        chat = {"messages": chat}
+    if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
+        raise ValueError("expected a list of messages, or an object that holds one as 'messages'")
+    expected = {"seed": int, "terminated": bool, "truncated": bool, "info": dict}
+    for name, kind in expected.items():
+        if chat.get(name) is not None and type(chat[name]) is not kind:
+            raise ValueError(f"{name}: expected {kind.__name__} or null, got {chat[name]!r:.80}")
+    turns = tuple(_message(place, message) for place, message in enumerate(chat["messages"], start=1))
+    if not turns:
+        raise ValueError("expected at least one message")
+    truncated = bool(chat.get("truncated"))
+    terminated = not truncated if chat.get("terminated") is None else chat["terminated"]
+    return Episode(env_id, chat.get("seed"), turns, terminated, truncated, chat.get("info") or {})
+
+
+def _message(place: int, message: Any) -> Turn:
+    if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+        raise ValueError(f"message {place}: expected an object with 'role' and 'content', got {message!r:.80}")
+    content, reward = message["content"], message.get("reward")
+    if message["role"] not in _ROLES:
+        raise ValueError(f"message {place}: {unknown_name('role', message['role'], _ROLES)}")
+    if not isinstance(content, str):
+        raise ValueError(f"message {place}: expected content as a string, got {content!r:.80}")
+    reward = 0.0 if reward is None else reward
+    if type(reward) not in (int, float) or not math.isfinite(reward):
+        raise ValueError(f"message {place}: expected a finite number as reward, got {reward!r:.80}")
+    role = _ROLES[message["role"]]
+    if role == "env" and reward:
+        raise ValueError(f"message {place}: expected rewards on the assistant's messages alone, got {reward} here")
+    return Turn(role, clean(content, len(content)), float(reward))

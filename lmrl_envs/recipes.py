@@ -1,0 +1,172 @@
+"""What `load_dataset` can make: dataset id -> generator, sizes and declared variants."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from lmrl_envs.core import Episode
+from lmrl_envs.errors import unknown_name
+from lmrl_envs.registration import load_attribute, make_task, plain_json
+from lmrl_envs.wordle.words import WordList, bundled_lists, load_words
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+_ROOT = 0x6C6D726C  # evaluation's spawn keys are one number long, a recipe's three: no stream is shared
+
+
+class Option(NamedTuple):
+    """A variant that a recipe declares. `choices` lists the values allowed, None where something else checks them."""
+
+    default: Any
+    choices: tuple[Any, ...] | None = None
+
+
+class Variant(NamedTuple):
+    """A recipe's arguments, all of them and in one form, as plain JSON: equal data have equal variants."""
+
+    env_kwargs: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """A name for a folder: the words among the values, for people, and a hash of all, to be unique."""
+        values = self.env_kwargs | self.options
+        digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        words = [value for value in values.values() if isinstance(value, str) and value.replace("-", "").isalnum()]
+        return "_".join([*words, digest[:12]])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a dataset is made.
+
+    `generate` names, as `"module:function"`, what is called as `(task, seeds, *, split, games, **options)` and yields
+    `games` episodes, drawing from the `np.random.SeedSequence` `seeds` alone, by `Generator.random` and
+    `Generator.integers`, so that the content is the same on every machine. `env_options` are the task's keyword
+    arguments with `gym.make`'s defaults, `options` the recipe's own, and every recipe has `games`, the episodes of a
+    split, by default `sizes[split]`. `settle` brings arguments into one form.
+
+    Where only arguments in `rewards_only` differ from their defaults, nothing is generated: `relabel` is called as
+    `(task, episodes)` with the episodes of the defaults and yields them with the rewards of `task`.
+    """
+
+    env_id: str
+    generate: str
+    sizes: Mapping[str, int]
+    env_options: Mapping[str, Option]
+    options: Mapping[str, Option] = field(default_factory=dict)
+    settle: Callable[[Variant], Variant] = lambda variant: variant
+    rewards_only: frozenset[str] = frozenset()
+    relabel: str | None = None
+
+    def resolve(self, dataset_id: str, split: str, given: Mapping[str, Any]) -> tuple[Variant, int]:
+        """Completes and checks arguments: the variant, and the number of games.
+
+        Raises:
+            ValueError: the split, or a name or a value in `given`, is not declared; the message lists those that are.
+        """
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        declared = {**self.env_options, **self.options, "games": Option(self.sizes[split])}
+        values = {name: option.default for name, option in declared.items()}
+        for name, value in given.items():
+            if name not in declared:
+                raise unknown_name(f"variant of {dataset_id}", name, declared)
+            default, choices = declared[name]
+            if choices is not None and value != default and value not in choices:
+                raise unknown_name(f"{name} of {dataset_id}", value, choices)
+            values[name] = value
+        games = values.pop("games")
+        if type(games) is not int or games < 1:
+            raise ValueError(f"games: expected a whole number of at least 1, got {games!r}")
+        env_kwargs = {name: values.pop(name) for name in self.env_options}
+        return Variant(*map(plain_json, self.settle(Variant(env_kwargs, values)))), games
+
+    def episodes(self, dataset_id: str, split: str, variant: Variant, games: int) -> Iterator[Episode]:
+        """Generates the episodes of a split, in order. A smaller dataset is the beginning of a larger one."""
+        seeds = np.random.SeedSequence(_ROOT, spawn_key=(zlib.crc32(dataset_id.encode()), SPLITS.index(split)))
+        task = make_task(self.env_id, **variant.env_kwargs)
+        yield from load_attribute(self.generate)(task, seeds, split=split, games=games, **variant.options)
+
+
+class Mix(NamedTuple):
+    """A crowd of Wordle players: each game draws one of them by these weights, which sum to 1.
+
+    `noisy` maps a rate of careless turns to a weight; the rate 0 is the random consistent player.
+    """
+
+    entropy: float
+    noisy: Mapping[float, float]
+
+
+MIXES: dict[str, Mix] = {
+    "twitter": Mix(entropy=0.5, noisy={0.0: 0.5}),
+    "wide": Mix(entropy=0.2, noisy={0.0: 0.2, 0.25: 0.2, 0.5: 0.2, 1.0: 0.2}),
+}
+_TWITTER_WORDS = 1000
+"""From this many hidden words on, `twitter` is the default mix."""
+
+
+def _settle_wordle(variant: Variant) -> Variant:
+    """Names a list that is bundled and holds any other by its words; chooses the default mix by the list's size."""
+    env_kwargs, options = variant
+    words = load_words(env_kwargs["words"])
+    guesses = env_kwargs["guesses"]
+    env_kwargs = env_kwargs | {
+        "words": _name_or_words(words),
+        "guesses": guesses if isinstance(guesses, str) and guesses == "any" else _name_or_words(load_words(guesses)),
+    }
+    if options.get("mix", "") is None:
+        options = options | {"mix": "twitter" if len(words) >= _TWITTER_WORDS else "wide"}
+    return Variant(env_kwargs, options)
+
+
+def _name_or_words(words: tuple[str, ...]) -> WordList:
+    names = reversed(bundled_lists())  # common-2315 comes before its alias
+    return next((name for name in names if load_words(name) == words), words)
+
+
+_WORDLE_OPTIONS = {
+    "words": Option("common"),
+    "guesses": Option("any"),
+    "duplicates": Option("official"),
+    "max_guesses": Option(6),
+}
+_ANSWERS = Option("all", choices=("all", "held-out"))
+
+RECIPES: dict[str, Recipe] = {
+    "wordle/human-v0": Recipe(
+        env_id="Wordle-v0",
+        generate="lmrl_envs.wordle.behaviours:human_games",
+        sizes={"train": 100_000, "validation": 2_000, "test": 2_000},
+        env_options=_WORDLE_OPTIONS,
+        options={"mix": Option(None, choices=tuple(MIXES)), "answers": _ANSWERS},
+        settle=_settle_wordle,
+    ),
+    "wordle/expert-v0": Recipe(
+        env_id="Wordle-v0",
+        generate="lmrl_envs.wordle.behaviours:expert_games",
+        sizes={"train": 20_000, "validation": 2_000, "test": 2_000},
+        env_options=_WORDLE_OPTIONS,
+        options={"answers": _ANSWERS},
+        settle=_settle_wordle,
+    ),
+}
+
+
+def find_recipe(dataset_id: str) -> Recipe:
+    """Finds a recipe by its dataset id.
+
+    Raises:
+        UnknownNameError: there is none; the message lists close matches.
+    """
+    if dataset_id not in RECIPES:
+        raise unknown_name("dataset", dataset_id, RECIPES)
+    return RECIPES[dataset_id]
