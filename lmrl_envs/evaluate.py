@@ -189,8 +189,6 @@ class EvalResult:
             if not isinstance(getattr(self, name), kinds):
                 expected = " or ".join(kind.__name__ for kind in kinds)
                 raise ValueError(f"EvalResult.{name}: expected {expected}, got {getattr(self, name)!r:.80}")
-        if self.schema != SCHEMA:
-            raise ValueError(f"EvalResult.schema: this version reads {SCHEMA}, got {self.schema}; evaluate again")
         for name, kinds in _ITEM_KINDS.items():
             expected = " or ".join(kind.__name__ for kind in kinds)
             for position, item in enumerate(getattr(self, name)):
@@ -244,6 +242,8 @@ class EvalResult:
         values = json.loads(data) if isinstance(data, str) else data
         if not isinstance(values, Mapping):
             raise ValueError(f"EvalResult: expected a JSON object, got {values!r:.80}")
+        if (schema := values.get("schema")) != SCHEMA:
+            raise ValueError(f"EvalResult.schema: this version reads {SCHEMA}, got {schema!r:.80}; evaluate again")
         names = [field.name for field in dataclasses.fields(cls)]
         if missing := [name for name in names if name not in values]:
             raise ValueError(f"EvalResult: missing {', '.join(missing)}")
