@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 20  # known names in a message; a word list has thousands
+
 
 class LmrlError(Exception):
     """Base of the errors that only this library raises."""
@@ -35,4 +37,6 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     names = sorted(map(str, known))
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
-    return UnknownNameError(f"unknown {kind} {name!r}{guess} Known: {', '.join(map(repr, names)) or 'none'}")
+    listed = ", ".join(map(repr, names[:_LISTED])) or "none"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return UnknownNameError(f"unknown {kind} {name!r:.80}{guess} Known: {listed}{more}")

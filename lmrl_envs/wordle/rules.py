@@ -37,17 +37,19 @@ def feedback(guess: str, answer: str, duplicates: str = "official") -> str:
     """
     if duplicates == "paper":
         return "".join(["g" if g == a else "y" if g in answer else "b" for g, a in zip(guess, answer, strict=True)])
-    unmatched = [a for g, a in zip(guess, answer, strict=True) if g != a]
-    letters = []
-    for g, a in zip(guess, answer, strict=True):
+    unmatched, pattern = "", ""
+    for g, a in zip(guess, answer):  # noqa: B905  # strict takes a third of the time of this function
+        if g != a:
+            unmatched += a
+    for g, a in zip(guess, answer):  # noqa: B905
         if g == a:
-            letters.append("g")
+            pattern += "g"
         elif g in unmatched:
-            unmatched.remove(g)
-            letters.append("y")
+            unmatched = unmatched.replace(g, "", 1)
+            pattern += "y"
         else:
-            letters.append("b")
-    return "".join(letters)
+            pattern += "b"
+    return pattern
 
 
 def encode_words(words: Sequence[str]) -> np.ndarray:
