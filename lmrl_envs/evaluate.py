@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import json
 import math
+import operator
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,6 +115,7 @@ def evaluate(
         on_error=on_error,
     )
     name = policy_name(policy)
+    decoding = plain_json(getattr(policy, "decoding", {}))
     returns: list[float] = []
     lengths: list[int] = []
     examples: list[Episode] = []
@@ -132,11 +134,11 @@ def evaluate(
         env_id=run.env_id,
         env_kwargs=run.env_kwargs,
         agent=name,
-        evaluation_seed=seed,
+        evaluation_seed=run.seed,
         training_seed=None,
         dataset_id=None,
         dataset_hash=None,
-        decoding=getattr(policy, "decoding", {}),
+        decoding=decoding,
         tuning={},
         returns=tuple(returns),
         lengths=tuple(lengths),
@@ -343,7 +345,7 @@ class _Run:
             raise TypeError(f"expected a policy, an object with act(histories) -> list[str]; got {policy!r:.80}")
         if on_error not in get_args(OnError):
             raise unknown_name("value of on_error", on_error, get_args(OnError))
-        self.policy, self.seed, self.on_error = policy, seed, on_error
+        self.policy, self.seed, self.on_error = policy, operator.index(seed), on_error
         self.batch_size = _positive("batch_size", batch_size)
         self.env_id = find_task(env_id).env_id
         self.env_kwargs = plain_json(env_kwargs or {})

@@ -65,6 +65,7 @@ def test_results_do_not_depend_on_batch_size():
     assert len({len(episode.turns) for episode in alone}) == 6  # they end at every turn, so rows were refilled
     assert alone[:30] == play(RandomPolicy(WORDS), 30)
     assert alone != play(RandomPolicy(WORDS), 150, seed=1)
+    assert alone[:9] == play(RandomPolicy(WORDS), np.int64(9), seed=np.int64(0), batch_size=np.int64(2))
 
 
 def test_batches_are_kept_full():
