@@ -119,11 +119,9 @@ def evaluate(
     returns: list[float] = []
     lengths: list[int] = []
     examples: list[Episode] = []
-    errors: list[str] = []
     summary = _Summary()
     for index, episode in enumerate(track(run, description=f"{name} on {env_id}", enabled=progress)):
-        if "error" in episode.info:
-            errors.append(f"{index}: {episode.info['error']}")
+        if index in run.errors:
             continue
         returns.append(episode.total_return)
         lengths.append(summary.add(episode))
@@ -144,7 +142,7 @@ def evaluate(
         lengths=tuple(lengths),
         metrics=summary.metrics(),
         examples=tuple(examples),
-        errors=tuple(errors),
+        errors=tuple(f"{index}: {error}" for index, error in sorted(run.errors.items())),
         provenance=provenance(),
         seconds=time.perf_counter() - began,
     )
@@ -317,12 +315,12 @@ class _Row:
     info: dict[str, Any]
     agent_turns: int = 0
 
-    def finish(self, env_id: str, *, terminated: bool, error: Exception | None = None) -> Episode:
+    def finish(self, env_id: str, *, terminated: bool, error: str | None = None) -> Episode:
         info = self.info
         if self.start is not None:
             info = {**info, "start": self.start}
         if error is not None:
-            info = {**info, "error": f"{type(error).__name__}: {error}"}
+            info = {**info, "error": error}
         return Episode(env_id, self.seed, self.turns, terminated, not terminated, info)
 
 
@@ -350,6 +348,8 @@ class _Run:
         self.env_id = find_task(env_id).env_id
         self.env_kwargs = plain_json(env_kwargs or {})
         self.task: TextTask[Any] = make_task(env_id, **self.env_kwargs)
+        self.errors: dict[int, str] = {}
+        """What `on_error="record"` recorded so far, by index."""
         self.takes_keys = _takes_episodes(policy)
         self.starts: list[Mapping[str, Any]] | None = None
         if episodes == "all":
@@ -408,7 +408,8 @@ class _Run:
             if isinstance(action, Exception):
                 if self.on_error == "raise":
                     raise action
-                finished[row.index] = row.finish(self.env_id, terminated=False, error=action)
+                self.errors[row.index] = error = f"{type(action).__name__}: {action}"
+                finished[row.index] = row.finish(self.env_id, terminated=False, error=error)
             else:
                 live.append(row)
                 actions.append(clean(action, self.task.max_action_chars))
