@@ -46,7 +46,8 @@ _SCHEMA = pa.schema(
     ]
 )
 _REMEDY = "delete it, and load_dataset makes it again"
-_METADATA_KEY, _CHECKSUM_KEY = "lmrl_envs", "lmrl_envs.checksum"
+_METADATA_KEY, _HASH_KEY = "lmrl_envs", "lmrl_envs.sha256"
+_BLANK = "0" * 64  # stands for the hash of a file's bytes while that is taken, so that the file can hold it
 _BLOCK = 4096  # episodes that are Python objects at one time
 _ROLES: dict[str, Role] = {
     "agent": "agent",
@@ -122,34 +123,11 @@ class TextDataset(Sequence[Episode]):
         """
         path = Path(path)
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                footer = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
-                if _METADATA_KEY not in footer or _CHECKSUM_KEY not in footer:
-                    raise DatasetError(f"{path}: a Parquet file, but not one that write_dataset wrote")
-                fields = json.loads(footer[_METADATA_KEY])
-                if fields["format_version"] != FORMAT_VERSION:
-                    raise DatasetError(
-                        f"{path}: expected format version {FORMAT_VERSION}, got {fields['format_version']}; "
-                        "read it with the version of the library that wrote it, or delete it to have it made again"
-                    )
-                table = file.read().cast(_SCHEMA)
+            return cls(*_parse(path))
         except FileNotFoundError:
             raise
-        except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
             raise DatasetError(f"{path}: cut short, edited, or not a dataset ({error}); {_REMEDY}") from error
-        metadata = DatasetMetadata.from_json(fields)
-        summary = _Summary(metadata)
-        for rows in _blocks(table):
-            summary.add(rows)
-        found = summary.metadata()
-        for name in ("episodes", "turns", "content_hash", "learned_hash"):
-            if getattr(found, name) != getattr(metadata, name):
-                raise DatasetError(
-                    f"{path}: edited: {name} is {getattr(found, name)}, was {getattr(metadata, name)}; {_REMEDY}"
-                )
-        if summary.checksum(metadata) != footer[_CHECKSUM_KEY]:
-            raise DatasetError(f"{path}: edited: the checksum of metadata, ends and info differs; {_REMEDY}")
-        return cls(table, metadata)
 
     @classmethod
     def from_jsonl(cls, path: Path | str, metadata: DatasetMetadata | None = None) -> TextDataset:
@@ -331,15 +309,13 @@ def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: Datas
     path = Path(path)
     summary = _Summary(metadata)
     try:
-        with (
-            files.atomic_path(path) as temporary,
-            pq.ParquetWriter(temporary, _SCHEMA, compression="zstd", write_page_checksum=True) as writer,
-        ):
-            for batch in _batches(episodes, summary):
-                writer.write_batch(batch)
-            metadata = summary.metadata()
-            footer = {_METADATA_KEY: _encode(metadata.to_json()), _CHECKSUM_KEY: summary.checksum(metadata)}
-            writer.add_key_value_metadata(footer)
+        with files.atomic_path(path) as temporary:
+            with pq.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
+                for batch in _batches(episodes, summary):
+                    writer.write_batch(batch)
+                footer = {_METADATA_KEY: _encode(summary.metadata().to_json()), _HASH_KEY: _BLANK}
+                writer.add_key_value_metadata(footer)
+            _seal(temporary)
     except OSError as error:
         raise DatasetError(f"cannot write {path} ({error}); what was there before is unchanged") from error
     return TextDataset.read(path)
@@ -357,14 +333,46 @@ def _made(
     return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **defaults))
 
 
+def _parse(path: Path) -> tuple[pa.Table, DatasetMetadata]:
+    """Reads a file's rows and metadata, once its bytes are those that were written."""
+    data = path.read_bytes()
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        footer = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+        if _METADATA_KEY not in footer or _HASH_KEY not in footer:
+            raise DatasetError(f"{path}: a Parquet file, but not one that write_dataset wrote")
+        fields = json.loads(footer[_METADATA_KEY])
+        if fields["format_version"] != FORMAT_VERSION:
+            raise DatasetError(
+                f"{path}: expected format version {FORMAT_VERSION}, got {fields['format_version']}; "
+                "read it with the version of the library that wrote it"
+            )
+        expected = footer[_HASH_KEY]
+        place = data.rindex(expected.encode())
+        digest = hashlib.sha256(data[:place])
+        digest.update(_BLANK.encode())
+        digest.update(data[place + len(_BLANK) :])
+        if digest.hexdigest() != expected:
+            raise DatasetError(f"{path}: edited: expected SHA-256 {expected}, got {digest.hexdigest()}; {_REMEDY}")
+        return file.read().cast(_SCHEMA), DatasetMetadata.from_json(fields)
+
+
+def _seal(path: Path) -> None:
+    """Puts the hash of a file's bytes into its footer, where a blank of the same length held its place."""
+    place = path.read_bytes().rindex(_BLANK.encode())
+    digest = files.file_hash(path)
+    with path.open("rb+") as file:
+        file.seek(place)
+        file.write(digest.encode())
+
+
 class _Summary:
-    """Counts and hashes of rows, the same whether they are being written or read. Rows are tuples as in `_SCHEMA`."""
+    """Counts and hashes of the rows seen so far, tuples as in `_SCHEMA`."""
 
     def __init__(self, given: DatasetMetadata):
         self.given = given
         self.episodes = self.turns = 0
         self.total_return = 0.0
-        self._content, self._learned, self._rest = (hashlib.sha256() for _ in range(3))
+        self._content, self._learned = hashlib.sha256(), hashlib.sha256()
         self._names = _SCHEMA.names[: 4 if given.learned_rewards else 5]
 
     def add(self, rows: Sequence[tuple]) -> None:
@@ -375,7 +383,6 @@ class _Summary:
         self._content.update(_lines(dict(zip(self._names, row, strict=False)) for row in rows))
         if self.given.learned_rewards:
             self._learned.update(_lines(row[4] for row in rows))
-        self._rest.update(_lines(row[5:] for row in rows))
 
     def metadata(self) -> DatasetMetadata:
         return dataclasses.replace(
@@ -390,10 +397,6 @@ class _Summary:
             format_version=FORMAT_VERSION,
             library_version=library_version(),
         )
-
-    def checksum(self, metadata: DatasetMetadata) -> str:
-        """Of everything in a file: the metadata hold the hashes of the other columns."""
-        return hashlib.sha256(_lines([metadata.to_json()]) + self._rest.digest()).hexdigest()
 
 
 def _lines(values: Iterable[Any]) -> bytes:

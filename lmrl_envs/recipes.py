@@ -99,16 +99,19 @@ class Recipe:
 class Mix(NamedTuple):
     """A crowd of Wordle players: each game draws one of them by these weights, which sum to 1.
 
-    `noisy` maps a rate of careless turns to a weight; the rate 0 is the random consistent player.
+    `noisy` and `casual` map a rate of careless guesses to a weight.
     """
 
-    entropy: float
-    noisy: Mapping[float, float]
+    entropy: float = 0.0
+    consistent: float = 0.0
+    noisy: Mapping[float, float] = {}
+    casual: Mapping[float, float] = {}
 
 
 MIXES: dict[str, Mix] = {
-    "twitter": Mix(entropy=0.5, noisy={0.0: 0.5}),
-    "wide": Mix(entropy=0.2, noisy={0.0: 0.2, 0.25: 0.2, 0.5: 0.2, 1.0: 0.2}),
+    # Made by data_scripts/fit_wordle_mixes.py.
+    "twitter": Mix(entropy=0.01, consistent=0.01, noisy={0.1: 0.09}, casual={0.2: 0.89}),
+    "wide": Mix(entropy=0.204, consistent=0.204, noisy={0.25: 0.204, 0.5: 0.204, 1.0: 0.184}),
 }
 _TWITTER_WORDS = 1000
 """From this many hidden words on, `twitter` is the default mix."""

@@ -10,12 +10,12 @@ import numpy as np
 from gymnasium.utils.seeding import np_random
 
 from lmrl_envs.core import Episode, Turn
-from lmrl_envs.recipes import MIXES
-from lmrl_envs.wordle.solvers import Entropy, MarkovPlayer, Noisy, RandomConsistent, Rules, play
+from lmrl_envs.recipes import MIXES, Mix
+from lmrl_envs.wordle.solvers import Boards, Entropy, MarkovPlayer, Noisy, RandomConsistent, Rules, play
 from lmrl_envs.wordle.task import WordleState, WordleTask
 
 OPENERS = 5
-"""An expert among the people opens with one of this many words, those of highest entropy in the list."""
+"""The good first words that people know: this many of highest entropy in the list."""
 _BLOCK = 8192  # games that exist as Python objects at one time; content does not depend on it
 
 
@@ -23,7 +23,7 @@ def human_games(
     task: WordleTask, seeds: np.random.SeedSequence, *, split: str, games: int, mix: str, answers: str
 ) -> Iterator[Episode]:
     """Games of simulated people: each is played by one player of the mix, which `info["behaviour"]` names."""
-    return _games(task, seeds, mixture(_rules(task), mix), games, _allowed(task, split, answers))
+    return _games(task, seeds, mixture(_rules(task), MIXES[mix]), games, _allowed(task, split, answers))
 
 
 def expert_games(
@@ -33,12 +33,43 @@ def expert_games(
     return _games(task, seeds, [(Entropy(_rules(task)), 1.0)], games, _allowed(task, split, answers))
 
 
-def mixture(rules: Rules, mix: str) -> list[tuple[MarkovPlayer, float]]:
-    """The players of a mix in `recipes.MIXES`, each with its share of the games."""
-    entropy, noisy = MIXES[mix]
-    expert = Entropy(rules, openers=Entropy(rules).openers(OPENERS))
-    careless = [(Noisy(rules, rate) if rate else RandomConsistent(rules), weight) for rate, weight in noisy.items()]
-    return [(expert, entropy), *careless]
+class Casual(Noisy):
+    """Opens with a uniform one of a few good words and takes care at the last guess; between, plays as `Noisy`."""
+
+    def __init__(self, rules: Rules, e: float, openers: Sequence[str]) -> None:
+        super().__init__(rules, e)
+        self.name = f"casual({e:g})"
+        self._openers = np.array([rules.index[word] for word in openers], np.int64)
+        self._careful = RandomConsistent(rules)
+
+    def choose(self, boards: Boards, uniforms: np.ndarray) -> np.ndarray:
+        guesses = boards.played.shape[1]
+        if guesses == 0:
+            return self._openers[(uniforms[:, 0] * len(self._openers)).astype(np.int64)]
+        if guesses == self.rules.max_guesses - 1:
+            return self._careful.choose(boards, uniforms)
+        return super().choose(boards, uniforms)
+
+    def probabilities(self, possible: np.ndarray, guesses: int) -> np.ndarray:
+        if guesses == 0:
+            return np.bincount(self._openers, minlength=len(self.rules.guesses)) / len(self._openers)
+        if guesses == self.rules.max_guesses - 1:
+            return self._careful.probabilities(possible, guesses)
+        return super().probabilities(possible, guesses)
+
+
+def mixture(rules: Rules, mix: Mix) -> list[tuple[MarkovPlayer, float]]:
+    """The players of a mix, each with its share of the games.
+
+    The dataset's exact expected return is the sum of weight times `solvers.exact_value(player)`.
+    """
+    openers = Entropy(rules).openers(OPENERS)
+    return [
+        (Entropy(rules, openers=openers), mix.entropy),
+        (RandomConsistent(rules), mix.consistent),
+        *((Noisy(rules, e), weight) for e, weight in mix.noisy.items()),
+        *((Casual(rules, e, openers), weight) for e, weight in mix.casual.items()),
+    ]
 
 
 def held_out(words: Sequence[str]) -> frozenset[str]:
