@@ -1,0 +1,227 @@
+"""Runs as jobs: who plays what with which seed, resolved to every setting, and the key that says when it is finished.
+
+A job's folder is `<out>/<suite>/<task>/<agent>/seed<k>/`. It holds `run.json` (what to do), `result.json` (what came
+out), `train/` (checkpoint and metrics of an agent), `log.txt`, and `error.txt` where the run broke.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import math
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from leaderboards.suites import Agent, Checkpoint, Contestant, Player, Suite
+from lmrl_envs.datasets import load_dataset
+from lmrl_envs.files import file_hash, write_atomic
+from lmrl_envs.provenance import library_version
+from lmrl_envs.registration import load_attribute
+
+SCHEMA = 1
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run. `run` is plain JSON and holds all that the run depends on.
+
+    Its `key` is the hash of that, its `setting` the hash of what the seeds of one row share.
+    """
+
+    folder: Path
+    run: Mapping[str, Any]
+    needs: tuple[Path, ...]
+
+    @property
+    def key(self) -> str:
+        return self.run["key"]
+
+    @property
+    def title(self) -> str:
+        return f"{self.run['agent']} on {self.run['task']['name']}, seed {self.run['seed']}"
+
+    def finished(self) -> bool:
+        """Whether the folder holds the result of exactly this run."""
+        return _key_in(self.folder / "result.json") == self.key
+
+    def prepare(self) -> None:
+        """Readies the folder: what another setting left there goes, what this one left stays and is taken up again."""
+        if _key_in(self.folder / "run.json") != self.key:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "error.txt").unlink(missing_ok=True)
+        write_atomic(self.folder / "run.json", json.dumps({"schema": SCHEMA, "run": self.run}, indent=2))
+
+
+def plan(suite: Suite, contestants: Sequence[Contestant], out: Path) -> list[Job]:
+    """All runs of `contestants` on the suite's tasks, agents after those whose checkpoints they start from.
+
+    Makes the suite's datasets where they are missing. A contestant to which the seed makes no difference runs once.
+
+    Raises:
+        ImportError, ValueError: a contestant's code or configuration cannot be used.
+    """
+    jobs: dict[Path, Job] = {}
+    resolved = {contestant.name: _resolve(suite, contestant) for contestant in contestants}
+    for task in suite.tasks:
+        dataset_hash = load_dataset(task.dataset, **task.variant).metadata.content_hash
+        for contestant in contestants:
+            shared = {
+                "suite": suite.name,
+                "task": dataclasses.asdict(task),
+                "dataset_hash": dataset_hash,
+                "agent": contestant.name,
+                **resolved[contestant.name],
+                "evaluation": dataclasses.asdict(suite.evaluation),
+                "library_version": library_version(),
+            }
+            for seed in suite.seeds if shared["seeded"] else suite.seeds[:1]:
+                folder = out / suite.name / task.name / path_safe(contestant.name) / f"seed{seed}"
+                needed = {name: folder.parents[1] / path_safe(name) / folder.name for name in needs(contestant)}
+                config = shared["config"] | ({"seed": seed} if isinstance(contestant, Agent) else {})
+                run = {
+                    **shared,
+                    "config": config,
+                    "seed": seed,
+                    "needs": {name: jobs[path].key for name, path in needed.items()},
+                }
+                labels = {
+                    "key": _hash(run),
+                    "setting": _hash(shared),
+                    "reference": contestant in suite.references,
+                    "command": _command(suite, contestant),
+                }
+                jobs[folder] = Job(folder, {**labels, **run}, tuple(needed.values()))
+    return list(jobs.values())
+
+
+def _command(suite: Suite, contestant: Contestant) -> str:
+    match contestant:
+        case Checkpoint(path=path):
+            argument = f"--checkpoint {shlex.quote(path)}"
+        case Agent(algorithm=source) if contestant not in suite.agents:
+            argument = f"--algorithm {source}"
+        case _:
+            argument = f"--agent {contestant.name}"
+    return f"python -m leaderboards.run --suite {suite.name} {argument}"
+
+
+def named(spec: str) -> Any:
+    """What `"pkg.mod:Name"` names; the current folder is searched first.
+
+    Raises:
+        ImportError: there is no such module, importing it fails, or it holds no such name.
+    """
+    try:
+        return load_attribute(spec)
+    except Exception as error:  # a stranger's module may raise anything
+        raise ImportError(
+            f"cannot import {spec!r} ({type(error).__name__}: {error}); expected 'package.module:Name', "
+            "and to be started from the folder that holds it"
+        ) from error
+
+
+def named_parameters(factory: Callable[..., Any], offered: Sequence[str]) -> list[str]:
+    """Those of the `offered` names that `factory` takes as keyword arguments."""
+    parameters = inspect.signature(factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return list(offered)
+    return [parameter.name for parameter in parameters if parameter.name in offered]
+
+
+def our_agents() -> ModuleType:
+    """The package `agents` of this repository.
+
+    Raises:
+        ImportError: another package of that name (openai-agents installs one) comes first.
+    """
+    import agents  # noqa: PLC0415  (checked at the moment of use; brings torch with its first class)
+
+    if Path(agents.__file__ or "").resolve().parent != REPOSITORY / "agents":
+        raise ImportError(
+            f"expected the package 'agents' of {REPOSITORY}, got {agents.__file__}: another package of that name comes "
+            "first. Use the clone's own environment (.venv), or start from the clone's folder"
+        )
+    return agents
+
+
+def path_safe(name: str) -> str:
+    """A name as a folder: `:` of `pkg.mod:Name` becomes a dot, anything else that is unusual a dash."""
+    return re.sub(r"[^\w.@=-]", "-", name.replace(":", ".")).lstrip(".") or "-"
+
+
+def needs(contestant: Contestant) -> tuple[str, ...]:
+    """Names of the agents whose checkpoints a contestant starts from."""
+    return contestant.needs if isinstance(contestant, Agent) else ()
+
+
+def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
+    """Kind, source and configuration of a contestant, with defaults filled in, as plain JSON.
+
+    `source` is what to import or load, `source_hash` the hash of its file where it is not part of this repository, so
+    that an edited policy is played again. `seeded` says whether the seed makes a difference.
+    """
+    match contestant:
+        case Agent(algorithm=source):
+            tokens = contestant.tokens or suite.tokens
+            config = _config(source, {**suite.training, **contestant.config}, tokens)
+            return {
+                "kind": "agent",
+                "source": source,
+                "source_hash": _source_hash(source),
+                "config": config,
+                "tokens": tokens,
+                "seeded": True,
+            }
+        case Player(factory=source):
+            factory = named(source)
+            return {
+                "kind": "player",
+                "source": source,
+                "source_hash": _source_hash(source),
+                "config": {},
+                "seeded": bool(named_parameters(factory, ["seed"])),
+            }
+        case Checkpoint(path=source):
+            files = sorted(path for path in Path(source).rglob("*") if path.is_file())
+            return {
+                "kind": "checkpoint",
+                "source": source,
+                "source_hash": _hash([[path.relative_to(source).as_posix(), file_hash(path)] for path in files]),
+                "config": {},
+                "seeded": False,
+            }
+
+
+def _config(algorithm: str, fields: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """Every field of the algorithm's `Config`, its steps set by the budget of tokens."""
+    config_class = our_agents().algorithm_class(algorithm).Config
+    try:
+        config = config_class(**fields)
+    except TypeError as error:
+        raise ValueError(f"the configuration of {algorithm!r} does not fit its Config: {error}") from error
+    return dataclasses.asdict(dataclasses.replace(config, steps=math.ceil(tokens / config.tokens_per_batch)))
+
+
+def _source_hash(spec: str) -> str | None:
+    file = getattr(sys.modules.get(spec.partition(":")[0]), "__file__", None)
+    return None if file is None or Path(file).resolve().is_relative_to(REPOSITORY) else file_hash(file)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _key_in(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["run"]["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # nothing there, or cut short: the run is done again

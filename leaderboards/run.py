@@ -1,0 +1,248 @@
+"""`python -m leaderboards.run --suite quick`: trains and scores every agent of a suite, then writes its page.
+
+Each run is a process of its own, with one thread, and writes one JSON. Finished runs are skipped, a broken one is
+reported and the others go on, Ctrl-C saves the state of those at work; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, NoReturn
+
+import typer
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from leaderboards import render
+from leaderboards.jobs import Job, needs, plan
+from leaderboards.suites import Agent, Checkpoint, Contestant, Player, Suite, get_suite
+from lmrl_envs.errors import LmrlError, unknown_name
+
+POLL_SECONDS = 0.2
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def choose(
+    suite: Suite, agents: Sequence[str] = (), algorithms: Sequence[str] = (), checkpoints: Sequence[str] = ()
+) -> list[Contestant]:
+    """Who runs: everybody of the suite, or those named, what they start from, and the random player.
+
+    Args:
+        suite: The suite.
+        agents: Names of the suite's agents and references, or policies as `"pkg.mod:Name"`.
+        algorithms: Learning algorithms as `"pkg.mod:Name"` or by name, trained with the suite's settings.
+        checkpoints: Paths of trained agents.
+
+    Raises:
+        UnknownNameError: a name is not among the suite's.
+    """
+    everybody: tuple[Contestant, ...] = (*suite.agents, *suite.references)
+    known = {contestant.name: contestant for contestant in everybody}
+    if not (agents or algorithms or checkpoints):
+        return list(known.values())
+    chosen: list[Contestant] = [suite.references[0]]
+    for name in agents:
+        if ":" in name:
+            chosen.append(Player(name, name))
+        elif name in known:
+            chosen += [*(known[needed] for needed in needs(known[name])), known[name]]
+        else:
+            raise unknown_name(f"agent of suite {suite.name} (a policy of your own is 'pkg.mod:Name')", name, known)
+    chosen += [Agent(name, name) for name in algorithms]
+    chosen += [Checkpoint(f"checkpoint {path}", path) for path in checkpoints]
+    return list({contestant.name: contestant for contestant in chosen}.values())
+
+
+def execute(jobs: Sequence[Job], processes: int, console: Console) -> list[Job]:
+    """Does the jobs, at most `processes` at once; returns those that broke or could not begin.
+
+    Raises:
+        KeyboardInterrupt: after the runs at work have saved their state.
+    """
+    waiting = [job for job in jobs if not job.finished()]
+    failed: list[Job] = []
+    running: dict[subprocess.Popen[bytes], Job] = {}
+    with Screen(console) as screen:
+        for job in jobs:
+            if job not in waiting:
+                screen.line(job, "finished before", style="dim")
+        try:
+            while waiting or running:
+                for job in list(waiting):
+                    if any(other.folder in job.needs for other in failed):
+                        waiting.remove(job)
+                        failed.append(job)
+                        screen.line(job, "not begun", "what it starts from is broken", style="red")
+                    elif len(running) < processes and not _unmet(job, waiting, running):
+                        waiting.remove(job)
+                        running[_start(job)] = job
+                        screen.begin(job)
+                time.sleep(POLL_SECONDS)
+                for process in [process for process in running if process.poll() is not None]:
+                    job = running.pop(process)
+                    screen.end(job)
+                    if job.finished():
+                        screen.line(job, "done", _scores(job), style="green")
+                    else:
+                        failed.append(job)
+                        screen.line(job, "broken", _reason(job, process.returncode), style="red")
+                screen.refresh()
+        except KeyboardInterrupt:
+            _interrupt(running, console)
+            raise
+    return failed
+
+
+def _unmet(job: Job, waiting: Sequence[Job], running: dict[subprocess.Popen[bytes], Job]) -> bool:
+    return any(other.folder in job.needs for other in (*waiting, *running.values()))
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
+    job.prepare()
+    # One thread a process, since the processes share the cores; a session of its own, so that the terminal's Ctrl-C
+    # reaches a run once, through us.
+    environment = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **os.environ}
+    with (job.folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "leaderboards.worker", str(job.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _interrupt(running: dict[subprocess.Popen[bytes], Job], console: Console) -> None:
+    """Asks the runs at work to save their state and waits for them; a second Ctrl-C kills them."""
+    console.print(f"stopping: {len(running)} at work save their state (Ctrl-C again: at once, without)")
+    try:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait()
+    except KeyboardInterrupt:
+        for process in running:
+            process.kill()
+
+
+def _reason(job: Job, code: int) -> str:
+    error = job.folder / "error.txt"
+    if error.exists():
+        return f"{error.read_text(encoding='utf-8').strip().splitlines()[-1]} ({error})"
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code} and no result"
+    return f"{how} ({job.folder / 'log.txt'})"
+
+
+def _scores(job: Job) -> str:
+    results = json.loads((job.folder / "result.json").read_text(encoding="utf-8"))["eval"]
+    shown = results if job.run["kind"] != "player" else {"return": next(iter(results.values()))}
+    return ", ".join(f"{name} {fmean(result['returns']):.2f}" for name, result in shown.items() if result["returns"])
+
+
+class Screen:
+    """A line for each run that begins or ends, and on a terminal a live bar for each run at work."""
+
+    def __init__(self, console: Console):
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[doing]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._at_work: dict[Path, tuple[Job, TaskID]] = {}
+
+    def __enter__(self) -> Screen:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    def line(self, job: Job, outcome: str, detail: str = "", style: str = "") -> None:
+        self._bars.console.print(f"[{style or 'none'}]{outcome:<15}[/] {escape(f'{job.title}  {detail}'.rstrip())}")
+
+    def begin(self, job: Job) -> None:
+        total = job.run["config"].get("steps")
+        self._at_work[job.folder] = job, self._bars.add_task(job.title, total=total, doing="starting")
+        if self._bars.disable:
+            self.line(job, "begun")
+
+    def end(self, job: Job) -> None:
+        self._bars.remove_task(self._at_work.pop(job.folder)[1])
+
+    def refresh(self) -> None:
+        if self._bars.disable:
+            return
+        for job, bar in self._at_work.values():
+            total, step = job.run["config"].get("steps"), _steps_done(job)
+            doing = f"step {step:,} of {total:,}" if total and step < total else "playing"
+            self._bars.update(bar, completed=step, doing=doing)
+
+
+def _steps_done(job: Job) -> int:
+    """The step in the last line of the training's metrics."""
+    try:
+        with (job.folder / "train" / "metrics.jsonl").open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 4096, 0))
+            return json.loads(file.read().splitlines()[-1])["step"]
+    except (OSError, ValueError, IndexError, KeyError):
+        return 0  # not yet written, or half a line
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    suite: Annotated[str, typer.Option(help="Which suite.")] = "quick",
+    out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("runs"),
+    page: Annotated[Path, typer.Option(help="The page; its table goes beside it as .md.")] = Path("leaderboard.html"),
+    agent: Annotated[list[str] | None, typer.Option(help="Only this agent, or your policy as pkg.mod:Name.")] = None,
+    algorithm: Annotated[list[str] | None, typer.Option(help="Train your algorithm, as pkg.mod:Name.")] = None,
+    checkpoint: Annotated[list[str] | None, typer.Option(help="Score a trained agent, by path.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once; the number of cores by default.")] = os.cpu_count()
+    or 1,
+) -> None:
+    """Trains and scores the agents of a suite; finished runs are skipped."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        chosen = get_suite(suite)
+        contestants = choose(chosen, agent or (), algorithm or (), checkpoint or ())
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / ".lock", timeout=0):
+            failed = execute(plan(chosen, contestants, out), jobs, console)
+            markdown = render.write(out, page)
+    except Timeout:
+        _stop(f"another run is at work in {out}; wait for it, or give --out another folder")
+    except (ImportError, ValueError, OSError, LmrlError) as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    console.print(Markdown(markdown))
+    console.print(f"page: {page}")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _stop(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {escape(message)}")
+    raise typer.Exit(USAGE)
+
+
+if __name__ == "__main__":
+    app()

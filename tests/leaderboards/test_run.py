@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from leaderboards import run, suites
+from leaderboards.jobs import named, named_parameters, path_safe, plan
+from leaderboards.render import read
+from leaderboards.suites import Agent, Evaluation, Player, Suite, Task
+from lmrl_envs.errors import UnknownNameError
+from lmrl_envs.evaluate import EvalResult
+
+TINY = Suite(
+    name="tiny",
+    summary="For tests.",
+    tasks=(
+        Task("wordle", "Wordle-v0", {"words": "common-40"}, "wordle/human-v0", {"words": "common-40", "games": 300}),
+    ),
+    training={"model": "tiny", "tokens_per_batch": 512, "save_every": 5},
+    tokens=5_000,
+    agents=(Agent("bc", "bc"), Agent("ilql", "ilql", {"pi_beta": "@bc"})),
+    references=(Player("random", "leaderboards.players:random_word"),),
+    seeds=(0,),
+    evaluation=Evaluation(episodes=12),
+)
+STRANGERS = '''
+class Constant:
+    """Says one word."""
+
+    def act(self, histories):
+        return ["crane"] * len(histories)
+
+
+class Seeded(Constant):
+    def __init__(self, seed, env_id, data):
+        assert env_id == "Wordle-v0" and len(data) == 300
+        self.name = f"with seed {seed}"
+
+
+class BadConstructor(Constant):
+    def __init__(self):
+        raise RuntimeError("no key for the service")
+
+
+class BadAct:
+    def act(self, histories):
+        raise ZeroDivisionError("in act")
+
+
+class Leaves:
+    def act(self, histories):
+        import os
+
+        os._exit(9)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder outside the repository, with a stranger's code, where suite `tiny` can be run."""
+    (tmp_path / "strangers.py").write_text(STRANGERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(suites.SUITES, "tiny", TINY)
+    monkeypatch.delitem(sys.modules, "strangers", raising=False)
+    return tmp_path
+
+
+def command(*arguments: str):
+    return CliRunner().invoke(run.app, ["--suite", "tiny", *arguments])
+
+
+def result(folder: Path, agent: str) -> dict:
+    return json.loads((folder / "runs" / "tiny" / "wordle" / agent / "seed0" / "result.json").read_text())
+
+
+def test_a_suite_is_trained_scored_and_shown_and_then_skipped(folder):
+    done = command()
+    assert done.exit_code == 0, done.output
+    assert "done" in done.output
+    bc, ilql, random = (result(folder, name) for name in ("bc", "ilql", "random"))
+    assert set(bc) == {"schema", "run", "train", "eval"}
+    for record in (bc, ilql, random):
+        greedy, sampled = (EvalResult.from_json(record["eval"][name]) for name in ("greedy", "sampled"))
+        assert len(greedy.returns) == len(sampled.returns) == 12
+        assert greedy.dataset_hash == record["run"]["dataset_hash"]
+    assert bc["run"]["config"]["steps"] == 10
+    assert bc["train"]["cost"]["steps"] == 10
+    assert bc["eval"]["greedy"]["decoding"]["temperature"] == 0.0
+    assert bc["eval"]["sampled"]["decoding"]["temperature"] == 1.0
+    assert bc["eval"]["greedy"]["training_seed"] == 0
+    assert ilql["run"]["needs"] == {"bc": bc["run"]["key"]}
+    assert ilql["run"]["config"]["pi_beta"] == "@bc"
+    assert random["eval"]["greedy"] == random["eval"]["sampled"]
+    assert random["eval"]["greedy"]["training_seed"] is None
+    page = (folder / "leaderboard.html").read_text()
+    assert "python -m leaderboards.run --suite tiny --agent ilql" in page
+    assert "| ilql |" in (folder / "leaderboard.md").read_text()
+
+    written = (folder / "runs/tiny/wordle/ilql/seed0/result.json").stat().st_mtime_ns
+    again = command()
+    assert again.exit_code == 0
+    assert again.output.count("finished before") == 3
+    assert (folder / "runs/tiny/wordle/ilql/seed0/result.json").stat().st_mtime_ns == written
+
+    checkpoint = "runs/tiny/wordle/bc/seed0/" + bc["train"]["checkpoint"]
+    scored = command("--checkpoint", checkpoint)
+    assert scored.exit_code == 0, scored.output
+    (row,) = [row for row in read(folder / "runs")[0].rows if row.run["kind"] == "checkpoint"]
+    assert row.first.returns == tuple(bc["eval"]["greedy"]["returns"])
+    assert row.parameters == bc["train"]["cost"]["parameters"]
+
+
+def test_broken_runs_are_reported_and_the_others_go_on(folder):
+    names = ["BadConstructor", "BadAct", "Leaves", "Constant"]
+    done = command(*[part for name in names for part in ("--agent", f"strangers:{name}")])
+    assert done.exit_code == 1
+    output = " ".join(done.output.split())
+    assert "RuntimeError: no key for the service" in output
+    assert "ZeroDivisionError: in act" in output
+    assert "ended with code 9 and no result" in output
+    assert output.count("done") == 2  # Constant and random
+    error = folder / "runs/tiny/wordle/strangers.BadAct/seed0/error.txt"
+    assert "strangers.py" in error.read_text()
+    assert result(folder, "strangers.Constant")["run"]["agent"] == "strangers:Constant"
+
+
+def test_what_starts_from_a_broken_run_is_not_begun(folder, monkeypatch):
+    broken = replace(TINY, agents=(Agent("bc", "bc", {"tokens_per_batch": 8}), TINY.agents[1]), tokens=8)
+    monkeypatch.setitem(suites.SUITES, "tiny", broken)
+    done = command("--agent", "ilql")
+    assert done.exit_code == 1
+    assert "broken" in done.output
+    assert "what it starts from is broken" in done.output
+
+
+def test_a_policy_gets_what_it_names_and_runs_once_a_seed_only_if_it_names_the_seed(folder):
+    suite = replace(TINY, seeds=(3, 4))
+    jobs = plan(suite, [Player("a", "strangers:Seeded"), Player("b", "strangers:Constant")], folder / "runs")
+    assert [(job.run["agent"], job.run["seed"]) for job in jobs] == [("a", 3), ("a", 4), ("b", 3)]
+    assert named_parameters(named("strangers:Seeded"), ["env_id", "env_kwargs", "data", "seed"]) == [
+        "seed",
+        "env_id",
+        "data",
+    ]
+    assert command("--agent", "strangers:Seeded").exit_code == 0
+
+
+def test_an_edited_policy_is_played_again(folder):
+    command("--agent", "strangers:Constant")
+    key = result(folder, "strangers.Constant")["run"]["key"]
+    (folder / "strangers.py").write_text(STRANGERS.replace("crane", "moist"))
+    assert command("--agent", "strangers:Constant").exit_code == 0
+    assert result(folder, "strangers.Constant")["run"]["key"] != key
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--suite", "tinny"], "unknown suite 'tinny'; did you mean 'tiny'"),
+        (["--agent", "ilq"], "agent of suite tiny (a policy of your own is 'pkg.mod:Name') 'ilq'; did you mean 'ilql'"),
+        (["--agent", "nowhere:Mine"], "cannot import 'nowhere:Mine' (ModuleNotFoundError"),
+        (["--agent", "strangers:Mine"], "has no 'Mine'"),
+        (["--algorithm", "filtered"], "unknown agent 'filtered'; did you mean 'filtered_bc'"),
+        (["--checkpoint", "nowhere"], "nowhere"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_said_in_a_line_with_code_2(folder, arguments, message):
+    done = command(*arguments)
+    assert done.exit_code == 2
+    assert message in " ".join((done.output + done.stderr).split())
+    assert "Traceback" not in done.output + done.stderr
+
+
+def test_choosing_agents_brings_what_they_start_from_and_the_random_player():
+    assert [contestant.name for contestant in run.choose(TINY, ["ilql"])] == ["random", "bc", "ilql"]
+    assert [contestant.name for contestant in run.choose(TINY)] == ["bc", "ilql", "random"]
+    with pytest.raises(UnknownNameError):
+        run.choose(TINY, ["pkg"])
+
+
+def test_names_become_safe_folders():
+    assert path_safe("pkg.mod:Name") == "pkg.mod.Name"
+    assert path_safe("../../etc/x y") == "-..-etc-x-y"
+    assert path_safe("..") == "-"
+
+
+DRIVER = """
+import sys
+sys.path.insert(0, {tests!r})
+from leaderboards import run, suites
+from dataclasses import replace
+from test_run import TINY
+suites.SUITES["tiny"] = replace(TINY, tokens=100_000_000)
+if __name__ == "__main__":
+    sys.argv[1:] = ["--suite", "tiny", "--agent", "bc"]
+    run.app()
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_saves_the_state_and_a_kill_leaves_nothing_running(folder, stop):
+    (folder / "driver.py").write_text(DRIVER.format(tests=str(Path(__file__).parent)))
+    train = folder / "runs/tiny/wordle/bc/seed0/train"
+    process = subprocess.Popen(
+        [sys.executable, "driver.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (train / "training.safetensors").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.2)
+    process.send_signal(stop)
+    output = process.communicate(timeout=60)[0]
+    assert "Traceback" not in output
+    assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL), output
+    saved = train / "training.safetensors"
+    deadline = time.monotonic() + 20
+    while (workers := _workers(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not workers
+    assert saved.exists()
+    assert not (train.parent / "result.json").exists()
+    assert not (train.parent / "error.txt").exists()
+
+
+def _workers(folder: Path) -> list[str]:
+    """Processes that work in `folder`, from what Linux says of each."""
+    if not Path("/proc").is_dir():
+        pytest.skip("needs /proc to see processes")
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "cwd") == str(folder) and int(entry.name) != os.getpid():
+                found.append(entry.name)
+        except OSError:
+            continue  # ended, or another's
+    return found

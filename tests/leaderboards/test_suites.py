@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from leaderboards.jobs import named, plan
+from leaderboards.suites import SUITES, Agent, get_suite
+from lmrl_envs.errors import UnknownNameError
+from lmrl_envs.registration import make_task
+
+
+def test_an_unknown_suite_names_close_ones():
+    with pytest.raises(UnknownNameError, match="did you mean 'quick'"):
+        get_suite("quik")
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+def test_names_are_unique_and_agents_stand_after_what_they_start_from(suite):
+    names = [contestant.name for contestant in (*suite.agents, *suite.references)]
+    assert len(set(names)) == len(names)
+    for position, agent in enumerate(suite.agents):
+        assert set(agent.needs) <= set(names[:position])
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+def test_reference_players_can_be_made_for_every_task(suite):
+    for task in suite.tasks:
+        make_task(task.env_id, **task.env_kwargs)
+        for player in suite.references:
+            assert callable(named(player.factory)(task.env_kwargs).act)
+
+
+def test_an_agent_needs_the_agents_that_its_values_name():
+    assert Agent("ilql", "ilql", {"pi_beta": "@bc", "tau": 0.9}).needs == ("bc",)
+    assert Agent("bc", "bc").needs == ()
+
+
+def test_quick_is_planned_with_every_setting_and_steps_from_its_budget(tmp_path):
+    suite = SUITES["quick"]
+    jobs = {job.run["agent"]: job for job in plan(suite, [*suite.agents, *suite.references], tmp_path)}
+    assert list(jobs) == [
+        "bc",
+        "filtered_bc",
+        "ilql",
+        "sarsa",
+        "random",
+        "random-consistent",
+        "entropy-greedy",
+        "optimum",
+    ]
+    config = jobs["sarsa"].run["config"]
+    assert config["tau"] == 0.5
+    assert config["steps"] * config["tokens_per_batch"] >= jobs["sarsa"].run["tokens"]
+    assert (config["steps"] - 1) * config["tokens_per_batch"] < jobs["sarsa"].run["tokens"]
+    assert jobs["ilql"].run["needs"] == {"bc": jobs["bc"].key}
+    assert jobs["ilql"].needs == (jobs["bc"].folder,)
+    assert jobs["ilql"].folder == tmp_path / "quick" / "Wordle-v0-common-40" / "ilql" / "seed0"
+    assert jobs["optimum"].run["reference"]
+    assert len({job.key for job in jobs.values()}) == 8
