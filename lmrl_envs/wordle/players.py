@@ -17,7 +17,7 @@ import numpy as np
 
 from lmrl_envs.core import EpisodeKey, Turn
 from lmrl_envs.errors import unknown_name
-from lmrl_envs.wordle.rules import PATTERN_CODES, PATTERNS, WIN_CODE, feedback, pattern_table
+from lmrl_envs.wordle.rules import PATTERN_CODES, PATTERNS, WIN_CODE, encode_words, pattern_codes, pattern_table
 from lmrl_envs.wordle.task import WordleTask
 
 _BLOCK = 1024  # games played at once: bounds the memory of their candidate masks
@@ -343,7 +343,7 @@ class PlayerPolicy:
         rules = self.player.rules
         if index >= 0:
             return rules.table[index]
-        return np.array([PATTERN_CODES[feedback(word, answer, rules.duplicates)] for answer in rules.answers], np.uint8)
+        return pattern_codes(encode_words([word]), encode_words(rules.answers), rules.duplicates)[0]
 
 
 def _guesses_made(history: Sequence[Turn]) -> list[tuple[str, int | None]]:
