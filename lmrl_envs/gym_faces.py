@@ -27,22 +27,31 @@ Frame = str | np.ndarray
 
 @dataclass(slots=True)
 class _Running:
-    """What a face keeps of an episode. `over` once it is terminated or truncated."""
+    """What a face keeps of an episode."""
 
     state: Any
     turns: tuple[Turn, ...]
     agent_turns: int = 0
+    truncated: bool = False
+    """The task's guard cut it."""
     over: bool = False
+    """It is terminated or truncated."""
 
-    def advance(self, task: TextTask, action: str, reply: Reply) -> tuple[bool, dict[str, Any]]:
-        """Adds an action and what the task answered; returns whether the task's guard truncates, and the info."""
+    def advance(self, task: TextTask, action: str, reply: Reply) -> dict[str, Any]:
+        """Adds an action and what the task answered; returns the info."""
         turn = Turn("agent", action, reply.reward)
         self.turns += (turn,) if reply.text is None else (turn, Turn("env", reply.text))
         self.state = reply.state
         self.agent_turns += 1
-        truncated = self.agent_turns >= task.max_turns and not reply.terminated
-        self.over = truncated or reply.terminated
-        return truncated, _info(task, reply, self.turns)
+        self.truncated = self.agent_turns >= task.max_turns and not reply.terminated
+        self.over = self.truncated or reply.terminated
+        return self.info(task, reply)
+
+    def info(self, task: TextTask, reply: Reply) -> dict[str, Any]:
+        info = reply.info  # a new dict for each reply, by contract
+        info["turns"] = self.turns
+        info["instructions"] = task.instructions
+        return info
 
 
 def _start(
@@ -51,16 +60,9 @@ def _start(
     """Starts an episode for each generator; returns what is kept of it, and its info."""
     opened = []
     for reply in task.start(rngs, options):
-        turns = () if reply.text is None else (Turn("env", reply.text),)
-        opened.append((_Running(reply.state, turns), _info(task, reply, turns)))
+        running = _Running(reply.state, () if reply.text is None else (Turn("env", reply.text),))
+        opened.append((running, running.info(task, reply)))
     return opened
-
-
-def _info(task: TextTask, reply: Reply, turns: tuple[Turn, ...]) -> dict[str, Any]:
-    info = reply.info  # a new dict for each reply, by contract
-    info["turns"] = turns
-    info["instructions"] = task.instructions
-    return info
 
 
 def _metadata(task: TextTask) -> dict[str, Any]:
@@ -115,8 +117,8 @@ class TextEnv(gymnasium.Env[str, str]):
             raise ResetNeeded(f"{self}: call reset() before step(), and again after an episode's end")
         action = clean(action, task.max_action_chars)
         (reply,) = task.reply([running.state], [action])
-        truncated, info = running.advance(task, action, reply)
-        return transcript(running.turns), reply.reward, reply.terminated, truncated, info
+        info = running.advance(task, action, reply)
+        return transcript(running.turns), reply.reward, reply.terminated, running.truncated, info
 
     def render(self) -> Frame | None:
         """Draws the episode so far in `render_mode`; None where that is None.
@@ -125,7 +127,7 @@ class TextEnv(gymnasium.Env[str, str]):
             ResetNeeded: there is no episode yet.
         """
         if self.render_mode is None:
-            gymnasium.logger.warn(f"{self}: nothing to render, make the environment with one of {self.metadata}")
+            gymnasium.logger.warn(f"{self} draws nothing: make it with render_mode=, one of {self.task.render_modes}")
             return None
         if self._running is None:
             raise ResetNeeded(f"{self}: call reset() before render()")
@@ -243,7 +245,8 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         for row, action, reply in zip(live, said, replies, strict=True):
             rewards[row] = reply.reward
             terminated[row] = reply.terminated
-            truncated[row], infos[row] = episodes[row].advance(task, action, reply)
+            infos[row] = episodes[row].advance(task, action, reply)
+            truncated[row] = episodes[row].truncated
 
         final: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -269,7 +272,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
             ResetNeeded: there is no episode yet.
         """
         if self.render_mode is None:
-            gymnasium.logger.warn(f"{self}: nothing to render, make the environment with one of {self.metadata}")
+            gymnasium.logger.warn(f"{self} draws nothing: make it with render_mode=, one of {self.task.render_modes}")
             return (None,) * self.num_envs
         if not self._running:
             raise ResetNeeded(f"{self}: call reset() before render()")

@@ -130,7 +130,16 @@ class WordleTask(TextTask[WordleState]):
 
     def reply(self, states: Sequence[WordleState], actions: Sequence[str]) -> list[Reply[WordleState]]:
         """Colours one guess a row."""
-        return [self._reply(state, action) for state, action in zip(states, actions, strict=True)]
+        replies = []
+        for (index, guesses), action in zip(states, actions, strict=True):
+            guess, answer = _guess(action), self.answers[index]
+            valid = is_word(guess) if self._legal is None else guess in self._legal
+            text = feedback(guess, answer, self.duplicates) if valid else INVALID
+            success = text == WIN
+            over = success or guesses + 1 >= self.max_guesses
+            info = {"success": success, "valid": valid, "answer": answer if over else None}
+            replies.append(Reply(WordleState(index, guesses + 1), text, info, 0.0 if success else -1.0, over))
+        return replies
 
     def render(self, state: WordleState, turns: Sequence[Turn], mode: str) -> str | np.ndarray:
         """Draws the board: colours in a terminal (`"ansi"`), or an image (height, width, 3) uint8 (`"rgb_array"`)."""
@@ -161,16 +170,6 @@ class WordleTask(TextTask[WordleState]):
         if index is None:
             raise unknown_name("answer", word, self.answers)
         return index
-
-    def _reply(self, state: WordleState, action: str) -> Reply[WordleState]:
-        guess, answer = _guess(action), self.answers[state.answer]
-        valid = is_word(guess) if self._legal is None else guess in self._legal
-        text = feedback(guess, answer, self.duplicates) if valid else INVALID
-        success = text == WIN
-        guesses = state.guesses + 1
-        over = success or guesses >= self.max_guesses
-        info = {"success": success, "valid": valid, "answer": answer if over else None}
-        return Reply(WordleState(state.answer, guesses), text, info, 0.0 if success else -1.0, over)
 
 
 def _guess(action: str) -> str:
