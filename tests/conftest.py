@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of transformers, which o
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _temporary_home() -> Iterator[None]:
-    """Generated data of a test run goes to a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LMRL_HOME", folder)
+def _temporary_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Generated data of a test run go to a folder of its own, which parallel test processes share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LMRL_HOME", str(folder / "lmrl_home"))
         yield
 
 
