@@ -1,0 +1,64 @@
+"""Behavioural cloning, and %BC: cloning of the best part of the data.
+
+    L(theta) = - mean over agent tokens of ln pi_theta(a | s)
+
+BC does so on all episodes; %BC on the fraction with the highest returns (ties broken by a seeded shuffle), as in Snell
+et al., arXiv 2206.11871, who take 10, 20 or 30 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from agents.batch import TokenBatch
+from agents.losses import token_mean
+from agents.trainer import Algorithm, Prepared, TrainConfig
+from lmrl_envs.datasets import TextDataset
+
+
+class BC(Algorithm):
+    """Behavioural cloning."""
+
+    name = "bc"
+
+    def loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """- mean ln pi over the batch's agent tokens, in nats."""
+        _, logp = self.log_probs(batch)
+        return token_mean(logp), {}
+
+
+@dataclass(frozen=True)
+class FilteredBCConfig(TrainConfig):
+    """Of %BC."""
+
+    fraction: float = 0.2
+    """Share of the episodes that is kept, the best by return."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction must be above 0 and at most 1, got {self.fraction}")
+
+
+class FilteredBC(BC):
+    """%BC."""
+
+    name = "filtered_bc"
+    Config: ClassVar[type[TrainConfig]] = FilteredBCConfig
+    needs = frozenset({"rewards"})
+    config: FilteredBCConfig
+
+    def prepare(
+        self, data: TextDataset, *, env_id: str | None = None, env_kwargs: Mapping[str, Any] | None = None
+    ) -> Prepared:
+        """Keeps the best episodes."""
+        return Prepared(data.top(self.config.fraction, seed=self.config.seed))
+
+
+if __name__ == "__main__":
+    from agents.command import main
+
+    main(BC, FilteredBC)

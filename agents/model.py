@@ -1,0 +1,165 @@
+"""The language model, run without padding, and the value heads on top of it.
+
+A *trunk* is a Hugging Face causal LM without its head: tokens in, hidden states of width d out. Any causal LM whose
+attention is plain causal attention will do, from a shape, a path or a hub id.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from agents.batch import Packing
+from agents.shapes import SHAPES
+from agents.tokenizers import TurnTokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+M = TypeVar("M", bound=nn.Module)
+
+ATTENTION = "lmrl_packed"
+
+
+def causal_lm(model: str | Mapping[str, Any], tokenizer: TurnTokenizer, *, seed: int = 0) -> PreTrainedModel:
+    """A Hugging Face causal LM for a tokenizer's vocabulary.
+
+    Args:
+        model: a name in `SHAPES`, a mapping with the fields of a transformers config (`model_type` is "gpt2" where not
+            said), or the path or hub id of a pretrained model.
+        seed: of the initial weights.
+
+    Raises:
+        ValueError: the model's attention is not plain causal attention over the whole context.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 - takes seconds to import
+    from transformers.modeling_utils import AttentionInterface  # noqa: PLC0415
+
+    AttentionInterface.register(ATTENTION, packed_attention)
+    shape: Mapping[str, Any] | None = SHAPES.get(model) if isinstance(model, str) else model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if shape is None:
+            lm = AutoModelForCausalLM.from_pretrained(str(model), attn_implementation=ATTENTION)
+            if lm.config.vocab_size < len(tokenizer):
+                lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        else:
+            defaults = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}  # harmless to models that have none
+            shape = {"model_type": "gpt2", **defaults, **shape, "vocab_size": len(tokenizer)}
+            shape |= {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eot_agent, "pad_token_id": None}
+            config = AutoConfig.for_model(**shape)
+            lm = AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION)
+    if getattr(lm.config, "sliding_window", None) and getattr(lm.config, "use_sliding_window", True):
+        raise ValueError(f"{model}: sliding-window attention is not supported; take a model with full causal attention")
+    _fuse_gelu(lm)
+    return lm
+
+
+def trunk_of(lm: PreTrainedModel) -> nn.Module:
+    """The model below the language-model head."""
+    return lm.base_model
+
+
+def context_length(lm: PreTrainedModel) -> int:
+    """The most tokens that the model reads."""
+    return int(lm.config.max_position_embeddings)
+
+
+def frozen_copy(module: M) -> M:
+    """A copy that no optimiser moves: a target network."""
+    return copy.deepcopy(module).requires_grad_(False).eval()
+
+
+def hidden_states(trunk: nn.Module, packing: Packing) -> Tensor:
+    """(N, d), the last hidden state at each real token of a batch."""
+    out = trunk(
+        input_ids=packing.ids,
+        position_ids=packing.positions,
+        use_cache=False,
+        return_dict=True,
+        row_lengths=packing.lengths,
+    )
+    return out.last_hidden_state[0]
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    row_lengths: tuple[int, ...] | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each row of a packed batch; one SDPA call for each run of rows of equal length.
+
+    Args:
+        query, key, value: (1, heads, N, head width), rows side by side. Without `row_lengths`, any shape that
+            transformers' own SDPA function takes, with a mask.
+
+    Returns:
+        (1, N, heads, head width), None.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: PLC0415 - see causal_lm
+
+    if row_lengths is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    outputs, start = [], 0
+    for length, run in itertools.groupby(row_lengths):
+        rows = sum(1 for _ in run)
+        stop = start + rows * length
+        q, k, v = (
+            x[0, :, start:stop].unflatten(1, (rows, length)).transpose(0, 1) for x in (query, key, value)
+        )  # (rows, heads, length, head width)
+        out, _ = sdpa_attention_forward(module, q, k, v, None, **kwargs)
+        outputs.append(out.flatten(0, 1))
+        start = stop
+    return torch.cat(outputs)[None], None
+
+
+def _fuse_gelu(lm: PreTrainedModel) -> None:
+    """GPT-2 spells its GELU out in eight elementwise operations; the same function exists as one."""
+    for module in lm.modules():
+        for name, child in module.named_children():
+            if type(child).__name__ == "NewGELUActivation":
+                setattr(module, name, nn.GELU(approximate="tanh"))
+
+
+class ValueHead(nn.Module):
+    """Linear, ReLU, Linear on a trunk's hidden states: V with one output, Q with one for each token."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(2 * width, outputs)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(K, d) to (K, outputs)."""
+        return self.out(torch.relu(self.hidden(h)))
+
+    def at(self, h: Tensor, token: Tensor) -> Tensor:
+        """(K, d), (K,) to (K,): `forward(h)[arange(K), token]`, computing no other output."""
+        features = torch.relu(self.hidden(h))
+        return torch.linalg.vecdot(features, self.out.weight[token]) + self.out.bias[token]
+
+
+class ValueHeads(nn.Module):
+    """Several Q heads on the same states."""
+
+    def __init__(self, width: int, outputs: int, *, heads: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList([ValueHead(width, outputs) for _ in range(heads)])
+
+    def forward(self, h: Tensor) -> list[Tensor]:
+        """(K, d) to (K, outputs) of each head."""
+        return [head(h) for head in self.heads]
+
+    def at(self, h: Tensor, token: Tensor) -> Tensor:
+        """(K, d), (K,) to (heads, K)."""
+        return torch.stack([cast("ValueHead", head).at(h, token) for head in self.heads])

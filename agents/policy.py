@@ -1,0 +1,105 @@
+"""LMPolicy: any trained agent as a policy that reads histories and writes turns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from agents.decoding import Decoding
+from lmrl_envs.core import EpisodeKey, Turn
+from lmrl_envs.generation import KeyValueRows, generate
+
+if TYPE_CHECKING:
+    from agents.trainer import Algorithm
+
+
+class LMPolicy:
+    """Writes one turn for each history, in one batch.
+
+    Keys and values of an episode's earlier turns are kept between calls, by the episode's index. Draws come from the
+    episode's own generator, one block of uniforms a turn, so that they do not depend on the batch.
+    """
+
+    def __init__(self, algorithm: Algorithm, decoding: Decoding, *, keep_cache: bool = True) -> None:
+        self.algorithm = algorithm.eval()
+        self.options = decoding
+        self.name = algorithm.name
+        self.keep_cache = keep_cache
+        self.max_tokens = decoding.max_tokens or algorithm.turn_tokens
+        self.trunks = algorithm.acting_trunks(decoding)
+        self.reset(seed=0)
+
+    @property
+    def decoding(self) -> Mapping[str, Any]:
+        """The options as plain values, for results."""
+        return dataclasses.asdict(self.options) | {"max_tokens": self.max_tokens}
+
+    def reset(self, *, seed: int, instructions: str = "") -> None:
+        """Forgets every episode; `seed` is for calls that give no episodes."""
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+        self._rows: KeyValueRows | None = None
+        self._tokens: dict[int, list[int]] = {}  # what `_rows` remembers of each episode, in its rows' order
+
+    def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey] | None = None) -> list[str]:
+        """One turn for each history; without `episodes` nothing is kept between calls."""
+        if not histories:
+            return []
+        tokenizer, device = self.algorithm.tokenizer, next(self.algorithm.parameters()).device
+        room = self.algorithm.context_length - self.max_tokens
+        prompts = [self._fit(tokenizer.encode_history(history), room) for history in histories]
+        keys = [episode.index for episode in episodes] if episodes is not None and self.keep_cache else None
+
+        rows, known = self._recall(keys, prompts, device)
+        uniforms = None
+        if not self.options.greedy:
+            rngs = [episode.rng for episode in episodes] if episodes is not None else [self._rng] * len(histories)
+            uniforms = torch.from_numpy(np.stack([rng.random(self.max_tokens) for rng in rngs])).to(device)
+        written, rows = generate(
+            rows,
+            [prompt[start:] for prompt, start in zip(prompts, known, strict=True)],
+            lambda hidden: self.algorithm.next_logits(hidden, self.options),
+            stop=tokenizer.eot_agent,
+            max_tokens=self.max_tokens,
+            uniforms=uniforms,
+        )
+        if keys is not None:
+            self._rows = rows
+            fed = rows.valid.sum(1).tolist()  # all but a last token that reached the limit
+            self._tokens = {
+                key: (prompt + out)[:count] for key, prompt, out, count in zip(keys, prompts, written, fed, strict=True)
+            }
+        return [tokenizer.decode(tokens) for tokens in written]
+
+    def _recall(
+        self, keys: list[int] | None, prompts: list[list[int]], device: torch.device
+    ) -> tuple[KeyValueRows, list[int]]:
+        """The remembered rows of `keys` in order, each cut to what its prompt still begins with, and these lengths."""
+        known = [_common(self._tokens.get(key, []), prompt) for key, prompt in zip(keys or [], prompts, strict=False)]
+        if self._rows is None or not any(known):
+            return KeyValueRows(self.trunks, len(prompts), device), [0] * len(prompts)
+        slots = {key: slot for slot, key in enumerate(self._tokens)}
+        fresh = [key for key in keys or [] if key not in slots]
+        rows = self._rows
+        if fresh:
+            slots |= {key: len(slots) + rank for rank, key in enumerate(fresh)}
+            rows = KeyValueRows.join([rows, KeyValueRows(self.trunks, len(fresh), device)])
+        chosen = [slots[key] for key in keys or []]
+        if chosen != list(range(len(rows))):
+            rows = rows.select(torch.tensor(chosen, device=device))
+        return rows.crop(torch.tensor(known, device=device)), known
+
+    def _fit(self, prompt: list[int], room: int) -> list[int]:
+        """The newest tokens of a history that is longer than the model's context."""
+        if len(prompt) <= room:
+            return prompt
+        return prompt[:1] + prompt[len(prompt) - room + 1 :]
+
+
+def _common(old: list[int], new: list[int]) -> int:
+    """Tokens that both begin with, but never all of `new`: the last one must be read again to go on from it."""
+    shared = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    return min(shared, len(new) - 1)
