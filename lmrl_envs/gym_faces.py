@@ -155,15 +155,13 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         """
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        modes = {mode.value: mode for mode in AutoresetMode} | {mode.name: mode for mode in AutoresetMode}
-        if not isinstance(autoreset_mode, AutoresetMode):
-            if autoreset_mode not in modes:
-                raise unknown_name("autoreset mode", autoreset_mode, modes)
-            autoreset_mode = modes[autoreset_mode]
+        modes = [mode.value for mode in AutoresetMode]
+        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
+            raise unknown_name("autoreset mode", autoreset_mode, modes)
         self.task = task
         self.num_envs = num_envs
-        self.autoreset_mode = autoreset_mode
-        self.metadata = _metadata(task) | {"autoreset_mode": autoreset_mode}
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = _metadata(task) | {"autoreset_mode": self.autoreset_mode}
         self.render_mode = _checked_render_mode(task, render_mode)
         self.single_observation_space = FreeText(MAX_OBSERVATION_CHARS)
         self.single_action_space = FreeText(task.max_action_chars)
