@@ -348,9 +348,8 @@ class PlayerPolicy:
 
 def _guesses_made(history: Sequence[Turn]) -> list[tuple[str, int | None]]:
     """The words guessed, each with its pattern's code; None where it was invalid or the history stops."""
-    following = itertools.chain(history[1:], [None])
     return [
         (turn.text.strip().lower(), None if then is None or then.role == "agent" else PATTERN_CODES.get(then.text))
-        for turn, then in zip(history, following, strict=True)
+        for turn, then in itertools.zip_longest(history, history[1:])
         if turn.role == "agent"
     ]
