@@ -101,7 +101,7 @@ class TextTask(ABC, Generic[State]):
 class EpisodeKey(NamedTuple):
     """Which episode a row is, and the policy's own generator for it: one object for an episode's whole life."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody needs here
     rng: np.random.Generator
 
 

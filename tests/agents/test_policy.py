@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from agents.bc import BC
+from agents.decoding import Decoding, guided, policy_log_probs
+from agents.ilql import ILQL, ILQLConfig
+from agents.model import trunk_of
+from agents.trainer import TrainConfig
+from lmrl_envs.core import Turn
+from lmrl_envs.evaluate import rollout
+from lmrl_envs.generation import KeyValueRows, draw, generate
+from tests.agents.games import NANO
+
+WORDS = {"words": "common-40"}
+
+
+def sharpened(agent):
+    """Untrained logits are nearly flat; wider ones make greedy choices that rounding cannot change."""
+    with torch.no_grad():
+        agent.lm.transformer.wte.weight *= 30
+        agent.lm.transformer.wpe.weight *= 30
+    return agent
+
+
+@pytest.fixture(scope="module")
+def bc(tokenizer):
+    agent = sharpened(BC(TrainConfig(model=NANO), tokenizer, seed=4))
+    agent.turn_tokens = 8
+    return agent
+
+
+@pytest.fixture(scope="module")
+def ilql(tokenizer):
+    agent = sharpened(ILQL(ILQLConfig(model=NANO), tokenizer, seed=4))
+    agent.turn_tokens = 8
+    with torch.no_grad():
+        for head in agent.target_q.heads:
+            head.out.weight *= 5
+    return agent
+
+
+def play(agent, *, episodes=40, batch_size=16, keep_cache=True, **decoding):
+    policy = agent.policy(keep_cache=keep_cache, **decoding)
+    return list(rollout(policy, "Wordle-v0", episodes=episodes, batch_size=batch_size, env_kwargs=WORDS))
+
+
+@pytest.mark.parametrize("name", ["bc", "ilql"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_keeping_the_cache_changes_nothing(name, temperature, request):
+    agent = request.getfixturevalue(name)
+    kept = play(agent, temperature=temperature)
+    again = play(agent, temperature=temperature, keep_cache=False)
+    assert [e.turns for e in kept] == [e.turns for e in again]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_texts_do_not_depend_on_the_batch(ilql, temperature):
+    played = [
+        [e.turns for e in play(ilql, episodes=24, batch_size=size, temperature=temperature)] for size in (1, 7, 64)
+    ]
+    assert played[0] == played[1] == played[2]
+
+
+def test_ragged_cached_states_are_those_of_whole_rows(ilql):
+    """Rows of different lengths, read in pieces, joined, reordered and cropped, against reading each whole."""
+    trunk = trunk_of(ilql.lm)
+    rng = np.random.default_rng(1)
+    texts = [rng.integers(3, 29, size=n).tolist() for n in (9, 4, 12, 7)]
+
+    def feed(rows: KeyValueRows, pieces: list[list[int]]) -> torch.Tensor:
+        width = max(map(len, pieces))
+        ids = torch.tensor([[*p, *[0] * (width - len(p))] for p in pieces])
+        real = torch.tensor([[True] * len(p) + [False] * (width - len(p)) for p in pieces])
+        hidden = rows.extend(ids, real, dense=bool(real.all()))[0]
+        return hidden[torch.arange(len(pieces)), torch.tensor([len(p) - 1 for p in pieces])]
+
+    with torch.inference_mode():
+        first = KeyValueRows([trunk], 2, torch.device("cpu"))
+        feed(first, [texts[0][:5], texts[1][:2]])
+        second = KeyValueRows([trunk], 1, torch.device("cpu"))
+        feed(second, [texts[2][:3] + [99 % 29, 28]])  # two tokens too many, to be forgotten
+        rows = KeyValueRows.join([first, second, KeyValueRows([trunk], 1, torch.device("cpu"))])
+        rows = rows.select(torch.tensor([2, 0, 3, 1])).crop(torch.tensor([3, 5, 0, 2]))
+        assert rows.valid.sum(1).tolist() == [3, 5, 0, 2]
+        order = [2, 0, 3, 1]
+        starts = [3, 5, 0, 2]
+        hidden = feed(rows, [texts[i][start:] for i, start in zip(order, starts, strict=True)])
+        for row, i in enumerate(order):
+            whole = trunk(input_ids=torch.tensor([texts[i]]), use_cache=False).last_hidden_state[0, -1]
+            assert torch.allclose(hidden[row], whole, atol=1e-4)
+
+
+def test_greedy_generation_is_transformers_own(bc, tokenizer):
+    prompts = [tokenizer.encode_history([Turn("agent", w), Turn("env", "bybgb")]) for w in ("crane", "sloth")]
+    rows = KeyValueRows([trunk_of(bc.lm)], 2, torch.device("cpu"))
+    logits = lambda hidden: bc.lm.get_output_embeddings()(hidden[0])  # noqa: E731
+    ours, _ = generate(rows, prompts, logits, stop=tokenizer.eot_agent, max_tokens=10)
+    for prompt, text in zip(prompts, ours, strict=True):
+        full = bc.lm.generate(
+            torch.tensor([prompt]), max_new_tokens=10, do_sample=False, pad_token_id=0, eos_token_id=tokenizer.eot_agent
+        )[0, len(prompt) :].tolist()
+        assert text == [token for token in full if token != tokenizer.eot_agent]
+
+
+def test_finished_rows_leave_and_come_back_in_order(bc):
+    """A made-up next-token rule: row r stops after r + 1 tokens."""
+    trunk, total, stop = trunk_of(bc.lm), 9, 2
+    step = {"n": 0}
+    seen: list[int] = []
+
+    def next_logits(hidden: list[torch.Tensor]) -> torch.Tensor:
+        seen.append(len(hidden[0]))
+        step["n"] += 1
+        logits = torch.zeros(len(hidden[0]), 64)
+        live = total - len(hidden[0])  # rows leave from the front
+        for row in range(len(hidden[0])):
+            logits[row, stop if live + row < step["n"] - 1 else 5] = 1.0
+        return logits
+
+    rows = KeyValueRows([trunk], total, torch.device("cpu"))
+    texts, rows = generate(rows, [[0]] * total, next_logits, stop=stop, max_tokens=20)
+    assert [len(text) for text in texts] == [r + 1 for r in range(total)]
+    assert rows.valid.sum(1).tolist() == [1 + r + 1 for r in range(total)]
+    assert seen[-1] < total  # the batch shrank on the way
+
+
+def test_draw_follows_the_distribution_and_never_takes_what_is_cut():
+    logits = torch.log(torch.tensor([[0.0, 0.25, 0.75, 0.0]])).expand(5, 4)
+    uniforms = torch.tensor([0.0, 0.2499, 0.2501, 0.9, 1 - 2**-53], dtype=torch.float64)
+    assert draw(logits, uniforms).tolist() == [1, 1, 2, 2, 2]
+    assert draw(logits[:1], None).tolist() == [2]
+
+
+def test_warping_by_hand():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]]))
+    half = policy_log_probs(logits, Decoding(top_p=0.6)).exp()
+    assert half[0].tolist() == pytest.approx([0.625, 0.375, 0.0])
+    assert policy_log_probs(logits, Decoding(top_k=1)).exp()[0].tolist() == pytest.approx([1.0, 0.0, 0.0])
+    cold = policy_log_probs(logits, Decoding(temperature=0.5)).exp()
+    assert cold[0].tolist() == pytest.approx([0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38])
+
+
+def test_guidance_by_hand():
+    logp, Q, V = torch.log(torch.tensor([[0.5, 0.5]])), torch.tensor([[-1.0, -3.0]]), torch.tensor([-2.0])
+    free = guided(logp, Q, V, Decoding(beta=2.0))
+    assert (free - logp)[0].tolist() == pytest.approx([2.0, -2.0])
+    clipped = guided(logp, Q, V, Decoding(beta=2.0, clip=0.0))
+    assert (clipped - logp)[0].tolist() == pytest.approx([0.0, -2.0])
+    without_v = guided(logp, Q, None, Decoding(beta=2.0))  # V only shifts all tokens alike
+    assert torch.allclose(without_v.log_softmax(-1), free.log_softmax(-1))
+
+
+def test_beta_zero_is_bc_to_the_bit(ilql, tokenizer):
+    bc = BC(TrainConfig(model=NANO), tokenizer)
+    bc.lm.load_state_dict(ilql.lm.state_dict())
+    bc.turn_tokens = ilql.turn_tokens
+    hidden = [torch.randn(6, NANO["n_embd"]) for _ in range(2)]
+    zero = Decoding(beta=0.0)
+    assert torch.equal(ilql.next_logits(hidden, zero), bc.next_logits(hidden[:1], zero))
+    for temperature in (0.0, 1.0):
+        assert [e.turns for e in play(ilql, beta=0.0, temperature=temperature)] == [
+            e.turns for e in play(bc, temperature=temperature)
+        ]
+    assert [e.turns for e in play(ilql, temperature=0.0)] != [e.turns for e in play(bc, temperature=0.0)]
+
+
+def test_a_clip_brings_in_the_value_trunk(ilql):
+    assert len(ilql.acting_trunks(Decoding(beta=0.0))) == 1
+    assert len(ilql.acting_trunks(Decoding(beta=1.0))) == 2
+    assert len(ilql.acting_trunks(Decoding(beta=1.0, clip=0.0))) == 3
+    assert play(ilql, clip=0.0, temperature=0.0)[0].turns
+
+
+def test_sampled_text_repeats_with_the_seed_and_without_episode_keys(bc):
+    policy, histories = bc.policy(), [[], [Turn("agent", "crane"), Turn("env", "bbbbb")]]
+    policy.reset(seed=3)
+    first = policy.act(histories)
+    policy.reset(seed=3)
+    assert policy.act(histories) == first
+    assert policy.act([]) == []
+
+
+def test_a_history_longer_than_the_context_keeps_its_newest_turns(bc):
+    history = [Turn("agent", "crane"), Turn("env", "bbbbb")] * 30
+    policy = bc.policy(temperature=0.0)
+    assert policy.act([history]) == policy.act([[Turn("agent", "zzzzz"), *history]])
+
+
+def test_options_out_of_range_are_refused(bc):
+    for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"top_k": 0}, {"beta": -1.0}, {"max_tokens": 0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            bc.policy(**wrong)
