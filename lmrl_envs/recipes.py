@@ -99,18 +99,18 @@ class Recipe:
 class Mix(NamedTuple):
     """A crowd of Wordle players: each game draws one of them by these weights, which sum to 1.
 
-    `noisy` and `casual` map a rate of careless guesses to a weight.
+    `noisy` maps a rate of careless guesses to a weight, `casual` the last guess that may be careless.
     """
 
     entropy: float = 0.0
     consistent: float = 0.0
     noisy: Mapping[float, float] = {}
-    casual: Mapping[float, float] = {}
+    casual: Mapping[int, float] = {}
 
 
 MIXES: dict[str, Mix] = {
     # Made by data_scripts/fit_wordle_mixes.py.
-    "twitter": Mix(entropy=0.01, consistent=0.01, noisy={0.1: 0.09}, casual={0.2: 0.89}),
+    "twitter": Mix(entropy=0.05, consistent=0.05, noisy={0.2: 0.05}, casual={2: 0.29, 3: 0.12, 4: 0.23, 5: 0.21}),
     "wide": Mix(entropy=0.204, consistent=0.204, noisy={0.25: 0.204, 0.5: 0.204, 1.0: 0.184}),
 }
 _TWITTER_WORDS = 1000

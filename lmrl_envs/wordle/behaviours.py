@@ -33,29 +33,32 @@ def expert_games(
     return _games(task, seeds, [(Entropy(_rules(task)), 1.0)], games, _allowed(task, split, answers))
 
 
-class Casual(Noisy):
-    """Opens with a uniform one of a few good words and takes care at the last guess; between, plays as `Noisy`."""
+class Casual(MarkovPlayer):
+    """Opens with a uniform one of a few good words; from its third guess to guess `until`, half are careless.
 
-    def __init__(self, rules: Rules, e: float, openers: Sequence[str]) -> None:
-        super().__init__(rules, e)
-        self.name = f"casual({e:g})"
+    All other guesses are random consistent words, those near the end too: people take care when few are left.
+    """
+
+    def __init__(self, rules: Rules, until: int, openers: Sequence[str]) -> None:
+        super().__init__(rules)
+        self.name = f"casual({until})"
+        self._until = until
         self._openers = np.array([rules.index[word] for word in openers], np.int64)
-        self._careful = RandomConsistent(rules)
+        self._careful, self._careless = RandomConsistent(rules), Noisy(rules, 0.5)
 
     def choose(self, boards: Boards, uniforms: np.ndarray) -> np.ndarray:
         guesses = boards.played.shape[1]
         if guesses == 0:
             return self._openers[(uniforms[:, 0] * len(self._openers)).astype(np.int64)]
-        if guesses == self.rules.max_guesses - 1:
-            return self._careful.choose(boards, uniforms)
-        return super().choose(boards, uniforms)
+        return self._later(guesses).choose(boards, uniforms)
 
     def probabilities(self, possible: np.ndarray, guesses: int) -> np.ndarray:
         if guesses == 0:
             return np.bincount(self._openers, minlength=len(self.rules.guesses)) / len(self._openers)
-        if guesses == self.rules.max_guesses - 1:
-            return self._careful.probabilities(possible, guesses)
-        return super().probabilities(possible, guesses)
+        return self._later(guesses).probabilities(possible, guesses)
+
+    def _later(self, guesses: int) -> MarkovPlayer:
+        return self._careless if 2 <= guesses < self._until else self._careful
 
 
 def mixture(rules: Rules, mix: Mix) -> list[tuple[MarkovPlayer, float]]:
@@ -68,7 +71,7 @@ def mixture(rules: Rules, mix: Mix) -> list[tuple[MarkovPlayer, float]]:
         (Entropy(rules, openers=openers), mix.entropy),
         (RandomConsistent(rules), mix.consistent),
         *((Noisy(rules, e), weight) for e, weight in mix.noisy.items()),
-        *((Casual(rules, e, openers), weight) for e, weight in mix.casual.items()),
+        *((Casual(rules, until, openers), weight) for until, weight in mix.casual.items()),
     ]
 
 
