@@ -68,6 +68,7 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path) -> list[Job
 
     Raises:
         ImportError, ValueError: a contestant's code or configuration cannot be used.
+        FileNotFoundError: a checkpoint is not there.
     """
     jobs: dict[Path, Job] = {}
     resolved = {contestant.name: _resolve(suite, contestant) for contestant in contestants}
@@ -192,6 +193,8 @@ def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
             }
         case Checkpoint(path=source):
             files = sorted(path for path in Path(source).rglob("*") if path.is_file())
+            if not files:
+                raise FileNotFoundError(f"expected a checkpoint's folder, got {source!r}, which holds no file")
             return {
                 "kind": "checkpoint",
                 "source": source,

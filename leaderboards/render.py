@@ -14,10 +14,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import jinja2
 import typer
@@ -279,19 +279,27 @@ def write(runs: Path, page: Path) -> str:
     return markdown(tables)
 
 
-def board(episode: Episode) -> list[dict[str, Any]]:
-    """An episode's turns for drawing: a guess that was answered with its colours becomes `tiles`, else plain `text`."""
-    lines: list[dict[str, Any]] = []
-    following = [*(after for _, after in pairwise(episode.turns)), None]
-    for turn, after in zip(episode.turns, following, strict=True):
-        if turn.role == "env" and lines and lines[-1].get("tiles"):
+class Line(NamedTuple):
+    """One line of a drawn game. `tiles` are a guess's letters with their colours, `label` says them in words."""
+
+    role: str
+    text: str
+    tiles: tuple[tuple[str, str], ...] = ()
+    label: str = ""
+
+
+def board(episode: Episode) -> list[Line]:
+    """An episode's turns for drawing: a guess that was answered with its colours becomes tiles, all else is text."""
+    lines: list[Line] = []
+    for turn, after in zip_longest(episode.turns, episode.turns[1:]):
+        if turn.role == "env" and lines and lines[-1].tiles:
             continue  # drawn as the colours of the guess before it
-        line: dict[str, Any] = {"role": turn.role, "text": turn.text}
         guess = turn.text.strip()
-        if turn.role == "agent" and after and len(after.text) == len(guess) and set(after.text) <= set("gyb"):
-            line["tiles"] = list(zip(guess, after.text, strict=True))
-            line["label"] = f"{guess}: {', '.join(_COLOURS[colour] for colour in after.text)}"
-        lines.append(line)
+        if turn.role == "agent" and after and len(after.text) == len(guess) and set(after.text) <= set(_COLOURS):
+            label = f"{guess}: {', '.join(_COLOURS[colour] for colour in after.text)}"
+            lines.append(Line(turn.role, turn.text, tuple(zip(guess, after.text, strict=True)), label))
+        else:
+            lines.append(Line(turn.role, turn.text))
     return lines
 
 

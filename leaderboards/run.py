@@ -20,7 +20,6 @@ from typing import Annotated, NoReturn
 import typer
 from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -233,7 +232,7 @@ def main(
         _stop(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    console.print(Markdown(markdown))
+    console.print(markdown, markup=False)
     console.print(f"page: {page}")
     if failed:
         raise typer.Exit(FAILED)

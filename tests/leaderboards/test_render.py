@@ -117,9 +117,9 @@ def test_boards_colour_answered_guesses_and_show_all_else_as_text():
         Turn("env", "invalid"),
     )
     lines = board(Episode("Wordle-v0", 0, turns, True, False, {}))
-    assert lines[0]["tiles"] == [("C", "b"), ("r", "b"), ("a", "g"), ("n", "y"), ("e", "b")]
-    assert lines[0]["label"] == "Crane: absent, absent, right place, elsewhere, absent"
-    assert [(line["role"], line["text"]) for line in lines[1:]] == [("agent", "crane!"), ("env", "invalid")]
+    assert lines[0].tiles == (("C", "b"), ("r", "b"), ("a", "g"), ("n", "y"), ("e", "b"))
+    assert lines[0].label == "Crane: absent, absent, right place, elsewhere, absent"
+    assert [(line.role, line.text) for line in lines[1:]] == [("agent", "crane!"), ("env", "invalid")]
 
 
 def test_a_curve_spans_its_frame(tmp_path, write_result):
