@@ -26,8 +26,8 @@ def test_batch_by_hand():
     assert batch.attention_mask.tolist() == [[True] * 7, [True] * 4 + [False] * 3]
     assert batch.action_mask.tolist() == [[A, A, E, E, A, A], [A, E, E, E, E, E]]
     assert batch.rewards.tolist() == [[0, -1, 0, 0, 0, -2], [-1, 0, 0, 0, 0, 0]]
-    # after token 2 the next agent token is 5, which position 4 predicts; the last action ends the first row, and the cut
-    # row goes on from its last real token
+    # after token 2 the next agent token is 5, which position 4 predicts; the last action ends the first row, and the
+    # cut row goes on from its last real token
     assert batch.next_state.tolist() == [[1, 4, -1, -1, 5, -1], [3, -1, -1, -1, -1, -1]]
     assert batch.turn[0].tolist() == [0, 0, 0, 0, 1, 1]
     assert batch.returns.tolist() == [-3, -1]

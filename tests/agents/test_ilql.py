@@ -176,7 +176,7 @@ def test_splitting_words_into_more_tokens_leaves_the_discount_at_turn_starts(tok
 
 def test_settings_that_make_no_sense_are_refused():
     for wrong in ({"tau": 1.0}, {"trunks": "two"}, {"trunks": "shared", "pi_beta": "runs/bc"}):
-        with pytest.raises(ValueError, match="tau|trunk"):
+        with pytest.raises(ValueError, match=r"tau|trunk"):
             ILQLConfig(**wrong)
 
 

@@ -81,7 +81,7 @@ def test_ragged_cached_states_are_those_of_whole_rows(ilql):
         first = KeyValueRows([trunk], 2, torch.device("cpu"))
         feed(first, [texts[0][:5], texts[1][:2]])
         second = KeyValueRows([trunk], 1, torch.device("cpu"))
-        feed(second, [texts[2][:3] + [99 % 29, 28]])  # two tokens too many, to be forgotten
+        feed(second, [[*texts[2][:3], 12, 28]])  # two tokens too many, to be forgotten
         rows = KeyValueRows.join([first, second, KeyValueRows([trunk], 1, torch.device("cpu"))])
         rows = rows.select(torch.tensor([2, 0, 3, 1])).crop(torch.tensor([3, 5, 0, 2]))
         assert rows.valid.sum(1).tolist() == [3, 5, 0, 2]

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+from agents import checkpoints
+from agents.batch import TokenBatch
+from agents.bc import BC, FilteredBC
+from agents.ilql import ILQL, ILQLConfig
+from agents.trainer import Algorithm, Batches, TrainConfig, encode_dataset, learning_rate, train, validation_loss
+from lmrl_envs.datasets import TextDataset
+from lmrl_envs.errors import CheckpointError
+from tests.agents.games import NANO
+
+SHORT = {"model": NANO, "steps": 6, "tokens_per_batch": 600, "save_every": 2, "warmup": 2, "device": "cpu"}
+REPOSITORY = Path(__file__).parents[2]
+
+
+def state_of(algorithm: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in checkpoints.weights(algorithm).items()}
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different
+
+
+def without_seconds(curve: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: value for name, value in point.items() if name != "seconds"} for point in curve]
+
+
+TRAIN = """
+import sys, json
+from pathlib import Path
+import agents.trainer
+from agents.{module} import {name}
+from agents.tokenizers import wordle_tokenizer
+from lmrl_envs.datasets import load_dataset
+agents.trainer.LOG_EVERY = 5
+config = {name}.Config(**json.loads(sys.argv[2]))
+data = load_dataset("wordle/human-v0", words="common-40", games=300)
+algorithm = {name}(config, wordle_tokenizer(), seed=config.seed)
+steps = algorithm.after_step
+def slow(step):
+    print(step, flush=True)
+    steps(step)
+algorithm.after_step = slow
+agents.trainer.train(algorithm, data, out=Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "number"),
+    [("bc", "BC", signal.SIGKILL), ("ilql", "ILQL", signal.SIGKILL), ("bc", "BC", signal.SIGINT)],
+)
+def test_a_run_that_is_stopped_and_started_again_is_the_run_that_was_not(module, name, number, games, tmp_path):
+    """Killed after some step (SIGKILL) or interrupted (SIGINT): the same curve and the same weights, to the bit."""
+    settings = {**SHORT, "steps": 23, "save_every": 4}
+    script = TRAIN.format(module=module, name=name)
+
+    def start(folder: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", script, str(folder), json.dumps(settings)]
+        return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+
+    whole = start(tmp_path / "whole")
+    broken = start(tmp_path / "broken")
+    for line in broken.stdout:
+        if int(line) == 13:  # past the saves at 4, 8 and 12, inside a window of the curve
+            broken.send_signal(number)
+            break
+    broken.communicate(timeout=60)
+    assert broken.returncode != 0
+    assert not (tmp_path / "broken" / checkpoints.AGENT).exists()
+    again = start(tmp_path / "broken")
+    again.communicate(timeout=60)
+    whole.communicate(timeout=60)
+    assert again.returncode == whole.returncode == 0
+    loaded = [agents.load(tmp_path / folder, device="cpu") for folder in ("whole", "broken")]
+    assert_same(state_of(loaded[0]), state_of(loaded[1]))
+    curves = [
+        [json.loads(line) for line in (tmp_path / folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in ("whole", "broken")
+    ]
+    assert without_seconds(curves[0]) == without_seconds(curves[1])
+    assert [point["step"] for point in curves[0]] == [5, 10, 15, 20, 23]
+
+
+def test_training_lowers_the_loss_and_the_agent_comes_back_as_it_was(games: TextDataset, tokenizer, tmp_path):
+    config = dataclasses.replace(TrainConfig(**SHORT), steps=150, lr=3e-3)
+    validation = games[:50]
+    agent = BC(config, tokenizer)
+    before = validation_loss(agent, encode_dataset(agent, validation), 600)
+    result = train(agent, games, out=tmp_path, validation=validation)
+    assert result.steps == 150
+    assert [point["step"] for point in result.curve] == [50, 100, 150]
+    assert result.curve[-1]["validation_loss"] < before - 1.0
+    assert result.curve[-1]["tokens"] == result.tokens <= 150 * 600
+    assert agent.turn_tokens == 6
+    loaded = agents.load(result.checkpoint, device="cpu")
+    assert_same(state_of(loaded), state_of(result.algorithm))
+    assert loaded.config == config
+    assert loaded.turn_tokens == 6
+    assert loaded.policy(temperature=0.0).act([[]]) == result.algorithm.policy(temperature=0.0).act([[]])
+    finished = train(BC(config, tokenizer, seed=9), games, out=tmp_path, validation=validation)  # nothing left to do
+    assert without_seconds(finished.curve) == without_seconds(result.curve)
+    assert_same(state_of(finished.algorithm), state_of(result.algorithm))
+
+
+def test_a_loaded_pi_beta_is_frozen_and_gives_the_value_trunk_its_start(games, tokenizer, tmp_path):
+    train(BC(TrainConfig(**SHORT), tokenizer, seed=3), games, out=tmp_path / "bc")
+    config = ILQLConfig(**SHORT, pi_beta=str(tmp_path / "bc"))
+    agent = ILQL(config, tokenizer)
+    start = state_of(agent)
+    assert torch.equal(start["lm.transformer.wte.weight"], start["value_trunk.wte.weight"])
+    train(agent, games, out=tmp_path / "ilql")
+    end = state_of(agent)
+    moved = {name.split(".")[0] for name in start if not torch.equal(start[name], end[name])}
+    assert moved == {"value_trunk", "target_trunk", "q", "target_q", "v"}
+    assert agent.cost()["forward_passes"] == 2
+    (tmp_path / "bc" / checkpoints.MODEL).unlink()
+    loaded = agents.load(tmp_path / "ilql", device="cpu")  # needs nothing of pi_beta's folder any more
+    assert_same(state_of(loaded), end)
+
+
+def test_pi_beta_of_another_shape_is_refused(games, tokenizer, tmp_path):
+    train(BC(TrainConfig(**SHORT), tokenizer), games, out=tmp_path / "bc")
+    with pytest.raises(ValueError, match="another shape"):
+        ILQL(ILQLConfig(model={**NANO, "n_embd": 32}, pi_beta=str(tmp_path / "bc")), tokenizer)
+
+
+def test_filtered_bc_sees_the_best_games_alone(games, tokenizer):
+    config = FilteredBC.Config(model=NANO, fraction=0.1)
+    kept = FilteredBC(config, tokenizer).prepare(games).data
+    assert len(kept) == 30
+    assert kept.returns.min() >= np.sort(games.returns)[-30]
+
+
+class Broken(Algorithm):
+    name = "broken"
+
+    def loss(self, batch: TokenBatch):
+        _, logp = self.log_probs(batch)
+        return logp.mean() * torch.nan, {}
+
+
+class Idle(Algorithm):
+    name = "idle"
+
+    def __init__(self, config, tokenizer, *, seed=0):
+        super().__init__(config, tokenizer, seed=seed)
+        self.unused = torch.nn.Linear(2, 2)
+
+    def loss(self, batch: TokenBatch):
+        return -self.log_probs(batch)[1].mean(), {}
+
+
+def test_losses_that_are_not_finite_and_parameters_without_gradient_are_named(games, tokenizer, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"broken: the loss is nan near step 6"):
+        train(Broken(TrainConfig(**SHORT), tokenizer), games, out=tmp_path / "a")
+    with pytest.raises(ValueError, match=r"idle: 2 parameters get no gradient.*'unused\.weight'"):
+        train(Idle(TrainConfig(**SHORT), tokenizer), games, out=tmp_path / "b")
+
+
+def test_rewards_are_asked_for(games, tokenizer, tmp_path):
+    rewardless = games.select(np.flatnonzero(games.returns == 0))
+    assert len(rewardless) > 0
+    with pytest.raises(ValueError, match=r"ilql learns from rewards, and every return"):
+        train(ILQL(ILQLConfig(**SHORT), tokenizer), rewardless, out=tmp_path)
+
+
+def test_another_runs_state_is_refused_and_can_be_replaced(games, tokenizer, tmp_path):
+    train(BC(TrainConfig(**SHORT), tokenizer), games, out=tmp_path)
+    other = dataclasses.replace(TrainConfig(**SHORT), lr=1e-3)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        train(BC(other, tokenizer), games, out=tmp_path)
+    assert train(BC(other, tokenizer), games, out=tmp_path, resume=False).steps == 6
+
+
+@pytest.mark.parametrize("name", [checkpoints.MODEL, checkpoints.TOKENIZER, checkpoints.AGENT, checkpoints.TRAINING])
+@pytest.mark.parametrize("damage", ["cut", "edit", "gone"])
+def test_damaged_checkpoints_are_named(games, tokenizer, tmp_path, name, damage):
+    config = TrainConfig(**{**SHORT, "steps": 2})
+    train(BC(config, tokenizer), games, out=tmp_path)
+    path = tmp_path / name
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        middle = len(content) - 40
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    if name == checkpoints.TRAINING:
+        if damage == "gone":
+            assert train(BC(config, tokenizer), games, out=tmp_path).steps == 2
+            return
+        with pytest.raises(CheckpointError, match=name):
+            train(BC(config, tokenizer), games, out=tmp_path)
+    else:
+        with pytest.raises(CheckpointError, match=name.split(".")[0]):
+            agents.load(tmp_path)
+
+
+def test_batches_hold_every_row_once_an_epoch_within_the_budget():
+    lengths = np.array([10, 20, 30, 40] * 25)
+    batches = Batches(lengths, 100, seed=1)
+    seen: list[int] = []
+    while batches.cursor < len(lengths):
+        rows = batches.next()
+        assert lengths[rows].sum() <= 100
+        assert (np.diff(lengths[rows]) >= 0).all()
+        seen += rows.tolist()
+    assert sorted(seen) == list(range(100))
+    first = seen[:10]
+    again = Batches(lengths, 100, seed=1)
+    assert again.next().tolist() == first[: len(again.lengths[again.order[: again.cursor]])]
+    batches.next()
+    assert (batches.epoch, batches.cursor > 0) == (1, True)
+    place, expected = (batches.epoch, batches.cursor), batches.next()
+    again.move(*place)
+    assert again.next().tolist() == expected.tolist()
+
+
+def test_sampling_weights_leave_out_what_weighs_nothing():
+    batches = Batches(np.full(4, 10), 40, seed=0, weights=np.array([0.0, 1.0, 3.0, 0.0]))
+    drawn = np.concatenate([batches.next() for _ in range(500)])
+    assert set(drawn.tolist()) == {1, 2}
+    assert np.mean(drawn == 2) == pytest.approx(0.75, abs=0.04)
+
+
+def test_a_budget_smaller_than_an_episode_is_refused():
+    with pytest.raises(ValueError, match=r"tokens_per_batch=30 is smaller than the longest episode, 40 tokens"):
+        Batches(np.array([10, 40]), 30, seed=0)
+
+
+def test_learning_rate_by_hand():
+    config = TrainConfig(steps=110, warmup=10)
+    assert [learning_rate(step, config) for step in (0, 9, 10, 60, 110)] == pytest.approx([0.1, 1.0, 1.0, 0.55, 0.1])
+
+
+def test_unknown_agents_are_answered_with_close_matches():
+    with pytest.raises(ValueError, match=r"unknown agent 'ilqll'; did you mean 'ilql'"):
+        agents.algorithm_class("ilqll")
+    with pytest.raises(ImportError, match="no 'Nothing'"):
+        agents.algorithm_class("agents.bc:Nothing")
+
+
+def test_the_command_line_trains_and_plays(tmp_path):
+    command = [sys.executable, "-m", "agents.bc", "--out", str(tmp_path), "--steps", "3", "--model", "tiny"]
+    command += ["--variant", '{"words": "common-40", "games": 200}', "--episodes", "8", "--tokens-per-batch", "500"]
+    begun = time.monotonic()
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    assert "greedy: mean return -" in done.stdout
+    assert "sampled: mean return -" in done.stdout
+    assert time.monotonic() - begun < 60
+    assert agents.load(tmp_path, device="cpu").name == "bc"
