@@ -485,15 +485,14 @@ def _chat(chat: Any, env_id: str | None) -> Episode:
 def _message(place: int, message: Any) -> Turn:
     if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
         raise ValueError(f"message {place}: expected an object with 'role' and 'content', got {message!r:.80}")
-    content, reward = message["content"], message.get("reward")
-    if message["role"] not in _ROLES:
-        raise ValueError(f"message {place}: {unknown_name('role', message['role'], _ROLES)}")
+    name, content, reward = message["role"], message["content"], message.get("reward")
+    if not isinstance(name, str) or name not in _ROLES:
+        raise ValueError(f"message {place}: {unknown_name('role', name, _ROLES)}")
     if not isinstance(content, str):
         raise ValueError(f"message {place}: expected content as a string, got {content!r:.80}")
     reward = 0.0 if reward is None else reward
     if type(reward) not in (int, float) or not math.isfinite(reward):
         raise ValueError(f"message {place}: expected a finite number as reward, got {reward!r:.80}")
-    role = _ROLES[message["role"]]
-    if role == "env" and reward:
+    if _ROLES[name] == "env" and reward:
         raise ValueError(f"message {place}: expected rewards on the assistant's messages alone, got {reward} here")
-    return Turn(role, clean(content, len(content)), float(reward))
+    return Turn(_ROLES[name], clean(content, len(content)), float(reward))

@@ -47,7 +47,7 @@ class Variant(NamedTuple):
 class Recipe:
     """How a dataset is made.
 
-    `generate` names, as `"module:function"`, what is called as `(task, seeds, *, split, games, **options)` and yields
+    `generate`, a function or `"module:function"`, is called as `(task, seeds, *, split, games, **options)` and yields
     `games` episodes, drawing from the `np.random.SeedSequence` `seeds` alone, by `Generator.random` and
     `Generator.integers`, so that the content is the same on every machine. `env_options` are the task's keyword
     arguments with `gym.make`'s defaults, `options` the recipe's own, and every recipe has `games`, the episodes of a
@@ -58,13 +58,13 @@ class Recipe:
     """
 
     env_id: str
-    generate: str
+    generate: str | Callable[..., Iterator[Episode]]
     sizes: Mapping[str, int]
     env_options: Mapping[str, Option]
     options: Mapping[str, Option] = field(default_factory=dict)
     settle: Callable[[Variant], Variant] = lambda variant: variant
     rewards_only: frozenset[str] = frozenset()
-    relabel: str | None = None
+    relabel: str | Callable[..., Iterator[Episode]] | None = None
 
     def resolve(self, dataset_id: str, split: str, given: Mapping[str, Any]) -> tuple[Variant, int]:
         """Completes and checks arguments: the variant, and the number of games.
