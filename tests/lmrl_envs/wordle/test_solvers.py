@@ -463,4 +463,4 @@ def test_reference_score_of_common_is_proven() -> None:
 def test_reference_score_of_common_with_all_guesses() -> None:
     rules = Rules(load_words("common"), load_words("common-guesses"))
     best = reference_scores("Wordle-v0", {"guesses": "common-guesses"}).best
-    assert Optimal(rules, width=8).value() == pytest.approx(best)
+    assert Optimal(rules, width=16).value() == pytest.approx(best)
