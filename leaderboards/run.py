@@ -30,6 +30,7 @@ from lmrl_envs.errors import LmrlError, unknown_name
 
 POLL_SECONDS = 0.2
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose(
