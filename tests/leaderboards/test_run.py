@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from leaderboards import run, suites
@@ -179,6 +180,24 @@ def test_a_wrong_argument_is_said_in_a_line_with_code_2(folder, arguments, messa
     assert done.exit_code == 2
     assert message in " ".join((done.output + done.stderr).split())
     assert "Traceback" not in done.output + done.stderr
+
+
+def test_two_runs_do_not_share_a_folder(folder):
+    (folder / "runs").mkdir()
+    with FileLock(folder / "runs" / ".lock"):
+        done = command("--agent", "random")
+    assert done.exit_code == 2
+    assert "another run is at work in runs" in done.stderr
+
+
+def test_another_package_called_agents_is_named(folder, monkeypatch):
+    (folder / "agents.py").write_text("")
+    for name in [name for name in sys.modules if name.split(".")[0] == "agents"]:
+        monkeypatch.delitem(sys.modules, name)
+    done = command("--agent", "bc")
+    assert done.exit_code == 2
+    assert str(folder / "agents.py") in done.stderr
+    assert "another package of that name comes first" in done.stderr
 
 
 def test_choosing_agents_brings_what_they_start_from_and_the_random_player():
