@@ -134,15 +134,19 @@ class TextDataset(Sequence[Episode]):
         """Reads chats, one a line: a list of messages, or an object that holds it as `messages`.
 
         A message has `role` (assistant: the agent; user, system and tool: the environment), `content` and, on the
-        agent's, `reward` (default 0). An object may also have `seed`, `terminated` (default True unless truncated),
-        `truncated` and `info`, as `to_jsonl` writes them. Texts are made one line each, as in an environment.
+        agent's, `reward` (default 0). An object may also have `env_id`, `seed`, `terminated` (default True unless
+        truncated), `truncated` and `info`, as `to_jsonl` writes them. Texts are made one line each, as in an
+        environment. Without `metadata`, those are what the lines tell.
 
         Raises:
             DatasetError: a line is something else; the message names file, line and what is wrong.
+            ValueError: the lines name several environments, or another one than `metadata`.
         """
-        summary = _Summary(metadata or DatasetMetadata())
-        episodes = _read_chats(Path(path), summary.given.env_id)
-        return cls(pa.Table.from_batches(_batches(episodes, summary), _SCHEMA), summary.metadata())
+        episodes = _read_chats(Path(path), metadata.env_id if metadata else None)
+        first = list(itertools.islice(episodes, 1))
+        summary = _Summary(metadata or DatasetMetadata(env_id=first[0].env_id if first else None))
+        batches = _batches(itertools.chain(first, episodes), summary)
+        return cls(pa.Table.from_batches(batches, _SCHEMA), summary.metadata())
 
     def __len__(self) -> int:
         return self._table.num_rows
@@ -225,6 +229,7 @@ class TextDataset(Sequence[Episode]):
                 ]
                 line = {
                     "messages": messages,
+                    "env_id": episode.env_id,
                     "seed": episode.seed,
                     "terminated": episode.terminated,
                     "truncated": episode.truncated,
@@ -454,6 +459,7 @@ def _flat(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
 
 
 def _read_chats(path: Path, env_id: str | None) -> Iterator[Episode]:
+    """The episodes of a file of chats; `env_id` is for lines that name no environment."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -470,7 +476,7 @@ def _chat(chat: Any, env_id: str | None) -> Episode:
         chat = {"messages": chat}
     if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
         raise ValueError("expected a list of messages, or an object that holds one as 'messages'")
-    expected = {"seed": int, "terminated": bool, "truncated": bool, "info": dict}
+    expected = {"env_id": str, "seed": int, "terminated": bool, "truncated": bool, "info": dict}
     for name, kind in expected.items():
         if chat.get(name) is not None and type(chat[name]) is not kind:
             raise ValueError(f"{name}: expected {kind.__name__} or null, got {chat[name]!r:.80}")
@@ -479,7 +485,7 @@ def _chat(chat: Any, env_id: str | None) -> Episode:
         raise ValueError("expected at least one message")
     truncated = bool(chat.get("truncated"))
     terminated = not truncated if chat.get("terminated") is None else chat["terminated"]
-    return Episode(env_id, chat.get("seed"), turns, terminated, truncated, chat.get("info") or {})
+    return Episode(chat.get("env_id", env_id), chat.get("seed"), turns, terminated, truncated, chat.get("info") or {})
 
 
 def _message(place: int, message: Any) -> Turn:

@@ -206,10 +206,13 @@ def test_chats_round_trip(talks, tmp_path):
         {"role": "user", "content": "hi", "reward": 0.0},
         {"role": "assistant", "content": "word 0", "reward": -1.0},
     ]
-    again = TextDataset.from_jsonl(tmp_path / "talks.jsonl", DatasetMetadata(env_id="Talk-v0"))
+    again = TextDataset.from_jsonl(tmp_path / "talks.jsonl")
     assert list(again) == TALKS
+    assert again.metadata.env_id == "Talk-v0"
     assert again.metadata.content_hash == talks.metadata.content_hash
-    assert TextDataset.from_jsonl(tmp_path / "talks.jsonl")[0].env_id is None
+    assert TextDataset.from_jsonl(tmp_path / "talks.jsonl", talks.metadata).metadata == talks.metadata
+    with pytest.raises(ValueError, match="episode 0: expected env_id 'Other-v0' as in the metadata, got 'Talk-v0'"):
+        TextDataset.from_jsonl(tmp_path / "talks.jsonl", DatasetMetadata(env_id="Other-v0"))
 
 
 def test_chats_of_others(tmp_path):
@@ -222,6 +225,7 @@ def test_chats_of_others(tmp_path):
     one, other = TextDataset.from_jsonl(path)
     assert one == Episode(None, None, (Turn("env", "be kind"), Turn("agent", "\ufffd", 2.0)), True, False, {})
     assert other == Episode(None, None, (Turn("env", "7"), Turn("agent", "ok", 0.0)), False, True, {})
+    assert TextDataset.from_jsonl(path, DatasetMetadata(env_id="Talk-v0"))[0].env_id == "Talk-v0"
     with pytest.raises(ValueError, match="no environment produced these episodes"):
         TextDataset.from_jsonl(path).make_env()
 

@@ -51,6 +51,7 @@ def test_content_is_the_same_on_every_machine(dataset_id, words, content_hash, t
         {"words": "common-40"},
         {"words": "common-236", "duplicates": "paper", "max_guesses": 3},
         {"words": WORDS, "guesses": "common-guesses"},
+        {"words": ["crane"], "max_guesses": 1},
     ],
 )
 def test_games_replay_in_the_environment(dataset_id, env_kwargs):
