@@ -52,15 +52,15 @@ def home() -> Path:
     Raises:
         PermissionError: the folder cannot be made or written to; the message names the variable.
     """
-    fallback = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lmrl_envs"
-    folder = Path(os.environ.get("LMRL_HOME") or fallback).expanduser()
+    folder = Path(os.environ.get("LMRL_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lmrl_envs")
     try:
+        folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~`, and this user has no home folder
         raise PermissionError(
-            f"cannot write to {folder} ({error.strerror}); set the variable LMRL_HOME to a folder that can be written to"
+            f"cannot write to {folder} ({error}); set the variable LMRL_HOME to a folder that can be written to"
         ) from error
     return folder
 

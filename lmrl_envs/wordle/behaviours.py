@@ -22,14 +22,17 @@ _BLOCK = 8192  # games that exist as Python objects at one time; content does no
 def human_games(
     task: WordleTask, seeds: np.random.SeedSequence, *, split: str, games: int, mix: str, answers: str
 ) -> Iterator[Episode]:
-    """Games of simulated people: each is played by one player of the mix, which `info["behaviour"]` names."""
+    """Games of simulated people: each is played by one player of the mix, which `info["behaviour"]` names.
+
+    With `answers="held-out"`, the words of `held_out` are hidden in the games of `test` alone, and no others are there.
+    """
     return _games(task, seeds, mixture(_rules(task), MIXES[mix]), games, _allowed(task, split, answers))
 
 
 def expert_games(
     task: WordleTask, seeds: np.random.SeedSequence, *, split: str, games: int, answers: str
 ) -> Iterator[Episode]:
-    """Games of the entropy-greedy player over the answers."""
+    """Games of the entropy-greedy player over the answers; `answers` as in `human_games`."""
     return _games(task, seeds, [(Entropy(_rules(task)), 1.0)], games, _allowed(task, split, answers))
 
 
@@ -64,7 +67,7 @@ class Casual(MarkovPlayer):
 def mixture(rules: Rules, mix: Mix) -> list[tuple[MarkovPlayer, float]]:
     """The players of a mix, each with its share of the games.
 
-    The dataset's exact expected return is the sum of weight times `solvers.exact_value(player)`.
+    The sum of weight times `solvers.exact_value(player)` is the exact expected return of a dataset with all answers.
     """
     openers = Entropy(rules).openers(OPENERS)
     return [
@@ -93,7 +96,7 @@ def _rules(task: WordleTask) -> Rules:
 
 
 def _allowed(task: WordleTask, split: str, answers: str) -> frozenset[int]:
-    """Hidden words of a split. Where words are held out, `test` has these alone, and the other splits have none."""
+    """Indices of the words that are hidden in the games of a split."""
     every = frozenset(range(len(task.answers)))
     if answers == "all":
         return every
