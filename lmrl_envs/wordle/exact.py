@@ -68,7 +68,7 @@ class Optimal(MarkovPlayer):
     """The best player there is, by branch and bound over all guesses of the rules.
 
     It solves what it is asked about and remembers it. With guesses from the answers, 40 words take a millisecond, 826
-    two seconds and 2,315 some four minutes. With `width`, it tries only so many guesses at each state, those of the
+    two seconds and 2,315 two to four minutes. With `width`, it tries only so many guesses at each state, those of the
     lowest bounds: no longer a proven optimum, but close and fast. On the original game's 2,315 answers and 12,972
     guesses, width 4 needs 7,921 guesses in all; the proven optimum is 7,920 (a return of -2.42117).
     """

@@ -455,7 +455,7 @@ def test_search_has_the_optimum_of_common() -> None:
 
 @pytest.mark.slow
 def test_reference_score_of_common_is_proven() -> None:
-    """Four minutes."""
+    """Takes two to four minutes."""
     assert -2315 * Optimal(Rules(load_words("common"))).value() == pytest.approx(5660)
 
 
