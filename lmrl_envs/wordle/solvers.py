@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 # Wrong guesses over all answers of `common-2315` under the standard rules. With guesses from the answers it is the
-# optimum, proven by `-2315 * Optimal(Rules(load_words("common"))).value()` in two to four minutes, and width 4 has it in
+# optimum, proven by `-2315 * Optimal(Rules(load_words("common"))).value()` in some four minutes, and width 4 has it in
 # one second. With guesses from `common-guesses` it is what widths 16 and 32 both need, in a minute.
 _COMMON_COST = 5660
 _COMMON_GUESSES_COST = 5609
