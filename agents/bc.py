@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from agents.algorithm import Algorithm, Prepared, TrainConfig
 from agents.batch import TokenBatch
 from agents.losses import token_mean
-from agents.trainer import Algorithm, Prepared, TrainConfig
 from lmrl_envs.datasets import TextDataset
 
 

@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from agents import checkpoints
+from agents.algorithm import Algorithm, TokenScores, TrainConfig, spread
 from agents.batch import AgentTokens, Packing, TokenBatch, agent_tokens, pack
 from agents.decoding import Decoding, guided
 from agents.losses import conservatism, expectile, squared_error, td_target, token_log_probs, token_mean
 from agents.model import ValueHead, ValueHeads, causal_lm, frozen_copy, hidden_states, trunk_of
 from agents.tokenizers import TurnTokenizer
-from agents.trainer import Algorithm, TokenScores, TrainConfig, spread
 
 
 @dataclass(frozen=True)

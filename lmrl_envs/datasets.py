@@ -192,6 +192,14 @@ class TextDataset(Sequence[Episode]):
             self._table["truncated"].to_numpy(),
         )
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of these very episodes, a part's as well as a whole's: a name for what is computed from them."""
+        table, sink = self._table.replace_schema_metadata().combine_chunks(), pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        return hashlib.sha256(sink.getvalue()).hexdigest()
+
     def top(self, fraction: float, *, seed: int = 0) -> TextDataset:
         """The best episodes by return, at least one, in the dataset's order; ties by a seeded shuffle."""
         if not 0 < fraction <= 1:

@@ -17,8 +17,10 @@ import agents
 from agents import checkpoints
 from agents.batch import TokenBatch
 from agents.bc import BC, FilteredBC
+from agents.data import Batches, Step, encode_dataset, steps
 from agents.ilql import ILQL, ILQLConfig
-from agents.trainer import Algorithm, Batches, TrainConfig, encode_dataset, learning_rate, train, validation_loss
+from agents.tokenizers import byte_pair_tokenizer
+from agents.trainer import Algorithm, TrainConfig, backward, learning_rate, train, validation_loss
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.errors import CheckpointError
 from tests.agents.games import NANO
@@ -63,7 +65,7 @@ agents.trainer.train(algorithm, data, out=Path(sys.argv[1]))
 
 @pytest.mark.parametrize(
     ("module", "name", "number"),
-    [("bc", "BC", signal.SIGKILL), ("ilql", "ILQL", signal.SIGKILL), ("bc", "BC", signal.SIGINT)],
+    [("ilql", "ILQL", signal.SIGKILL), ("bc", "BC", signal.SIGINT)],
 )
 def test_a_run_that_is_stopped_and_started_again_is_the_run_that_was_not(module, name, number, games, tmp_path):
     """Killed after some step (SIGKILL) or interrupted (SIGINT): the same curve and the same weights, to the bit."""
@@ -231,6 +233,44 @@ def test_batches_hold_every_row_once_an_epoch_within_the_budget():
     place, expected = (batches.epoch, batches.cursor), batches.next()
     again.move(*place)
     assert again.next().tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("algorithm", [BC, ILQL])
+def test_accumulated_gradients_are_those_of_one_batch(algorithm, games, tokenizer):
+    agent = algorithm(algorithm.Config(**SHORT), tokenizer)
+    store = encode_dataset(agent, games)
+    gradients, terms = [], []
+    for parts in (1, 3):
+        step: Step = next(steps(store, Batches(store.lengths, 2_000, seed=0), parts=parts))
+        assert len(step.parts) == parts
+        agent.zero_grad()
+        terms.append({name: value.item() for name, value in backward(agent, step, torch.device("cpu")).items()})
+        gradients.append([p.grad.clone() for p in agent.parameters() if p.requires_grad])
+    assert terms[0] == pytest.approx(terms[1], rel=1e-4)
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_tokens_are_kept_and_made_again_where_they_do_not_fit(games, tokenizer, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("LMRL_HOME", str(tmp_path))
+    agent = BC(TrainConfig(**SHORT), tokenizer)
+    encoded = encode_dataset(agent, games)
+    first = {name: np.array(getattr(encoded, name)) for name in encoded.FIELDS}
+    (folder,) = [path for path in (tmp_path / "tokens").iterdir() if path.is_dir()]
+    stamp = (folder / "ids.npy").stat().st_mtime_ns
+    kept = encode_dataset(agent, games)
+    assert isinstance(kept.ids, np.memmap)
+    assert (folder / "ids.npy").stat().st_mtime_ns == stamp
+    content = (folder / "ids.npy").read_bytes()
+    (folder / "ids.npy").write_bytes(content[:-4])
+    again = encode_dataset(agent, games)
+    assert "making them again" in caplog.text
+    for name in again.FIELDS:
+        assert np.array_equal(getattr(again, name), first[name])
+    encode_dataset(agent, games[:100])  # other episodes
+    other = BC(TrainConfig(**SHORT), byte_pair_tokenizer(["crane"], 280))
+    encode_dataset(other, games)  # another tokenizer
+    assert len([path for path in (tmp_path / "tokens").iterdir() if path.is_dir()]) == 3
 
 
 def test_sampling_weights_leave_out_what_weighs_nothing():

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "agents": {"lmrl_envs", "agents"},
     "leaderboards": {"lmrl_envs", "agents", "leaderboards"},
     "data_scripts": {"lmrl_envs", "agents", "data_scripts"},
-    "tests": {"lmrl_envs", "agents", "leaderboards", "data_scripts"},
+    "tests": {"lmrl_envs", "agents", "leaderboards", "data_scripts", "tests"},
 }
 
 
