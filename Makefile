@@ -1,7 +1,7 @@
 # Two commands matter: `make leaderboard` and `make test`. Both work on a fresh clone with no other step.
 PYTHON ?= python3
 SUITE  ?= quick
-# A further package index for torch, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu on a machine without a card.
+# A further package index for torch: PyTorch's own CPU index saves a machine without a card several GB.
 TORCH_INDEX ?=
 
 RUN     := .venv/bin/python

@@ -61,9 +61,9 @@ def test_an_algorithm_of_ones_own_weighs_a_game_by_its_return():
     pytest.importorskip("torch")
     import torch
 
+    from agents.algorithm import TrainConfig
     from agents.batch import collate
     from agents.tokenizers import encode_episode, tokenizer_for
-    from agents.trainer import TrainConfig
     from lmrl_envs.datasets import load_dataset
 
     scope: dict = {}
