@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,10 @@ from lmrl_envs.datasets import TextDataset
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+SCORED_AT_ONCE = 1_024
+"""Tokens whose logits over the whole vocabulary stand in memory at once when scoring."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +142,31 @@ class Algorithm(nn.Module, ABC):
     def after_step(self, step: int) -> None:
         """Called after each optimiser step: Polyak averages."""
 
-    def log_probs(self, batch: TokenBatch) -> tuple[AgentTokens, Tensor]:
-        """The batch's agent tokens and (K,) ln pi of each."""
+    @property
+    def head(self) -> nn.Linear:
+        """The language model's head, (d) to (vocabulary)."""
+        return cast("nn.Linear", self.lm.get_output_embeddings())
+
+    def states(self, batch: TokenBatch) -> tuple[AgentTokens, Tensor]:
+        """The batch's agent tokens and the language model's (K, d) states that predict them."""
         packing = pack(batch)
         tokens = agent_tokens(batch, packing, gamma=self.config.gamma, gamma_turn=self.config.gamma_turn)
-        h = hidden_states(trunk_of(self.lm), packing)[tokens.at]
-        return tokens, token_log_probs(self.lm.get_output_embeddings()(h), tokens.token)
+        return tokens, hidden_states(trunk_of(self.lm), packing)[tokens.at]
+
+    def log_probs(self, batch: TokenBatch) -> tuple[AgentTokens, Tensor]:
+        """The batch's agent tokens and (K,) ln pi of each, with its gradient.
+
+        A loss that is a weighted sum of these is cheaper as `losses.weighted_likelihood` of `states`.
+        """
+        tokens, h = self.states(batch)
+        return tokens, token_log_probs(self.head(h), tokens.token)
 
     @torch.no_grad()
     def score(self, batch: TokenBatch) -> TokenScores:
         """What the agent thinks of each logged token; a likelihood method knows log-probabilities alone."""
-        _, logp = self.log_probs(batch)
+        tokens, h = self.states(batch)
+        chunks = zip(h.split(SCORED_AT_ONCE), tokens.token.split(SCORED_AT_ONCE), strict=True)
+        logp = torch.cat([token_log_probs(self.head(states), token) for states, token in chunks])
         return TokenScores(spread(batch, logp), *(spread(batch, None) for _ in range(3)))
 
     def acting_trunks(self, decoding: Decoding) -> list[nn.Module]:
@@ -157,7 +175,7 @@ class Algorithm(nn.Module, ABC):
 
     def next_logits(self, hidden: list[Tensor], decoding: Decoding) -> Tensor:
         """Each acting trunk's (R, d) last hidden state to the (R, vocabulary) logits of the next token."""
-        return policy_log_probs(self.lm.get_output_embeddings()(hidden[0]), decoding)
+        return policy_log_probs(self.head(hidden[0]), decoding)
 
     def policy(self, *, keep_cache: bool = True, **decoding: Any) -> Policy:
         """The agent as a policy; `decoding` are fields of `agents.decoding.Decoding`."""

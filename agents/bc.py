@@ -27,8 +27,8 @@ class BC(Algorithm):
 
     def loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """- mean ln pi over the batch's agent tokens, in nats."""
-        _, logp = self.log_probs(batch)
-        return token_mean(logp), {}
+        tokens, h = self.states(batch)
+        return token_mean(h, self.head, tokens.token), {}
 
 
 @dataclass(frozen=True)

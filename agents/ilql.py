@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from agents import checkpoints
 from agents.algorithm import Algorithm, TokenScores, TrainConfig, spread
-from agents.batch import AgentTokens, Packing, TokenBatch, agent_tokens, pack
+from agents.batch import Packing, TokenBatch, agent_tokens, pack
 from agents.decoding import Decoding, guided
-from agents.losses import conservatism, expectile, squared_error, td_target, token_log_probs, token_mean
+from agents.losses import expectile, full_precision, squared_error, td_target, token_mean
 from agents.model import ValueHead, ValueHeads, causal_lm, frozen_copy, hidden_states, trunk_of
 from agents.tokenizers import TurnTokenizer
 
@@ -72,25 +72,25 @@ class ILQLTerms(NamedTuple):
 def ilql_loss(
     *,
     Q: list[Tensor],
+    logsumexp_Q: list[Tensor],
     target_Q: Tensor,
     V: Tensor,
     V_next: Tensor,
-    token: Tensor,
     reward: Tensor,
     discount: Tensor,
     tau: float,
-    with_cql: bool = True,
 ) -> ILQLTerms:
     """The terms, on K agent tokens.
 
     Args:
-        Q: (K, vocabulary) of each head. target_Q: (K,), min over the target heads at the logged token. V, V_next: (K,)
-            at s and s', online. discount: (K,) gamma, 0 where s' is terminal.
+        Q: (K,) of each head at the logged tokens. logsumexp_Q: () of each head, mean over s of ln sum_a exp Q_i(s, a).
+        target_Q: (K,), the least of the target heads at the logged tokens. V, V_next: (K,) at s and s', online.
+        discount: (K,) gamma, 0 where s' is terminal.
     """
     y = td_target(reward, discount, V_next)
     L_V = expectile(target_Q.detach() - V, tau)
-    L_Q = torch.stack([squared_error(Q_i.gather(1, token[:, None]).squeeze(1), y) for Q_i in Q]).sum()
-    L_CQL = torch.stack([conservatism(Q_i, token) for Q_i in Q]).sum() if with_cql else torch.zeros_like(L_V)
+    L_Q = torch.stack([squared_error(Q_i, y) for Q_i in Q]).sum()
+    L_CQL = torch.stack([lse_i - Q_i.mean() for Q_i, lse_i in zip(Q, logsumexp_Q, strict=True)]).sum()
     return ILQLTerms(L_V, L_Q, L_CQL)
 
 
@@ -139,36 +139,32 @@ class ILQL(Algorithm):
             h_target = hidden_states(self.target_trunk, packing)
         return hidden_states(self.value_trunk, packing), h_target
 
-    @torch.no_grad()
-    def logged_target_q(self, h_target: Tensor, tokens: AgentTokens) -> Tensor:
-        """(K,) min_i Q'_i(s, a) of the logged tokens; no other token's value is computed."""
-        h = h_target[tokens.at]
-        return self.target_q.at(h, tokens.token).amin(0).float()
-
     def loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """L_V + L_Q + w L_CQL, plus the likelihood of pi_beta where it is trained jointly."""
         c = self.config
         packing = pack(batch)
         tokens = agent_tokens(batch, packing, gamma=c.gamma, gamma_turn=c.gamma_turn)
         h, h_target = self.value_states(packing)
-        V = self.v(h[tokens.states]).squeeze(1).float()
-        h_s = h[tokens.at]
+        h_s, K = h[tokens.at], len(tokens.at)
+        V = full_precision(self.v(h[tokens.states]).squeeze(1))
+        Q, logsumexp_Q = zip(*(head.at_and_logsumexp(h_s, tokens.token) for head in self.q), strict=True)
+        with torch.no_grad():
+            target_Q = self.target_q.least_at(h_target[tokens.at], tokens.token)
         terms = ilql_loss(
-            Q=[Q_i.float() for Q_i in self.q(h_s)],
-            target_Q=self.logged_target_q(h_target, tokens),
-            V=V[: len(tokens.at)],
+            Q=[full_precision(Q_i) for Q_i in Q],
+            logsumexp_Q=list(logsumexp_Q),
+            target_Q=full_precision(target_Q),
+            V=V[:K],
             V_next=V[tokens.next],
-            token=tokens.token,
             reward=tokens.reward,
             discount=tokens.discount,
             tau=c.tau,
-            with_cql=c.cql_weight > 0,
         )
         loss = terms.L_V + terms.L_Q + c.cql_weight * terms.L_CQL
         metrics = terms._asdict() | {"V": V.detach().mean()}
         if not c.pi_beta:
             h_pi = h_s if c.trunks == "shared" else hidden_states(trunk_of(self.lm), packing)[tokens.at]
-            metrics["L_BC"] = token_mean(token_log_probs(self.lm.get_output_embeddings()(h_pi), tokens.token))
+            metrics["L_BC"] = token_mean(h_pi, self.head, tokens.token)
             loss = loss + metrics["L_BC"]
         return loss, metrics
 
@@ -184,10 +180,11 @@ class ILQL(Algorithm):
     @torch.no_grad()
     def score(self, batch: TokenBatch) -> TokenScores:
         """ln pi_beta, min target Q, V and their difference at each logged token."""
-        tokens, logp = self.log_probs(batch)
-        h, h_target = self.value_states(pack(batch))
-        Q, V = self.logged_target_q(h_target, tokens), self.v(h[tokens.at]).squeeze(1)
-        return TokenScores(*(spread(batch, x) for x in (logp, Q, V, Q - V)))
+        packing = pack(batch)
+        tokens = agent_tokens(batch, packing)
+        h, h_target = self.value_states(packing)
+        Q, V = self.target_q.least_at(h_target[tokens.at], tokens.token), self.v(h[tokens.at]).squeeze(1)
+        return super().score(batch)._replace(q=spread(batch, Q), v=spread(batch, V), advantage=spread(batch, Q - V))
 
     def acting_trunks(self, decoding: Decoding) -> list[nn.Module]:
         """pi_beta's trunk; the target trunk where values guide; the value trunk where a clip needs V."""
@@ -202,7 +199,7 @@ class ILQL(Algorithm):
         if decoding.beta == 0:
             return log_probs
         h_target, h_value = (hidden[0], hidden[0]) if len(hidden) == 1 else (hidden[1], hidden[-1])
-        Q = torch.stack(self.target_q(h_target)).amin(0)
+        Q = self.target_q.least(h_target)
         V = self.v(h_value).squeeze(1) if decoding.clip is not None else None
         return guided(log_probs, Q, V, decoding)
 

@@ -9,24 +9,86 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+CHUNK = 2**22
+"""The most logits that stand in memory at once."""
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """At least float32, so that losses never run in half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def token_log_probs(logits: Tensor, token: Tensor) -> Tensor:
     """(K, vocabulary), (K,) to (K,): ln pi(token), in float32."""
-    return -F.cross_entropy(logits.float(), token, reduction="none")
+    return -F.cross_entropy(full_precision(logits), token, reduction="none")
 
 
-def token_mean(logp: Tensor, w: Tensor | float = 1.0) -> Tensor:
-    """Core (a) over agent tokens: - mean_k w_k ln pi_k."""
-    return -(w * logp).mean()
+def weighted_likelihood(h: Tensor, head: nn.Linear, token: Tensor, w: Tensor) -> Tensor:
+    """Core (a): - sum_k w_k ln pi(token_k | h_k).
+
+    Args:
+        h: (K, d) states; head: d to the vocabulary; token, w: (K,), w without gradient.
+    """
+    if len(h) * head.out_features <= CHUNK:
+        return -(w * token_log_probs(head(h), token)).sum()
+    chosen = full_precision(linear_at(h, head, token))
+    return weighted_logsumexp(h, head, w) - (w * chosen).sum()
 
 
-def trajectory_mean(logp: Tensor, w: Tensor | float, trajectories: int) -> Tensor:
-    """Core (a) over trajectories: - (1 / B) sum_k w_k ln pi_k."""
-    return -(w * logp).sum() / trajectories
+def linear_at(h: Tensor, head: nn.Linear, token: Tensor) -> Tensor:
+    """`head(h)[arange(K), token]`, (K,), computing no other output."""
+    chosen = torch.linalg.vecdot(h, head.weight[token])
+    return chosen if head.bias is None else chosen + head.bias[token]
+
+
+def weighted_logsumexp(h: Tensor, head: nn.Linear, w: Tensor) -> Tensor:
+    """sum_k w_k ln sum_a exp head(h_k)_a; a large (K, vocabulary) of logits never stands in memory whole."""
+    if len(h) * head.out_features <= CHUNK:
+        return (w * full_precision(head(h)).logsumexp(-1)).sum()
+    bias = head.weight.new_zeros(head.out_features) if head.bias is None else head.bias
+    return _WeightedLogSumExp.apply(h, head.weight, bias, w.detach())
+
+
+class _WeightedLogSumExp(torch.autograd.Function):
+    """The gradient of each chunk of rows is computed beside its value, so that its logits are needed once."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, W: Tensor, b: Tensor, w: Tensor) -> Tensor:
+        total = full_precision(h.new_zeros(()))
+        dh, dW, db = torch.empty_like(h), torch.zeros_like(W), torch.zeros_like(b)
+        rows = max(CHUNK // len(W), 1)
+        for start in range(0, len(h), rows):
+            part = slice(start, start + rows)
+            logits = full_precision(F.linear(h[part], W, b))
+            lse = logits.logsumexp(-1)
+            total += (w[part] * lse).sum()
+            G = logits.sub_(lse[:, None]).exp_().mul_(w[part, None])  # d total / d logits
+            dh[part] = G @ W
+            dW += G.T @ h[part]
+            db += G.sum(0)
+        ctx.save_for_backward(dh, dW, db)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return *(gradient * grads[0].to(gradient.dtype) for gradient in ctx.saved_tensors), None
+
+
+def token_mean(h: Tensor, head: nn.Linear, token: Tensor, w: Tensor | None = None) -> Tensor:
+    """Core (a) over agent tokens: - mean_k w_k ln pi(token_k | h_k); w is 1 where not given."""
+    w = torch.ones(len(h), device=h.device) if w is None else w
+    return weighted_likelihood(h, head, token, w / len(h))
+
+
+def trajectory_mean(h: Tensor, head: nn.Linear, token: Tensor, w: Tensor, trajectories: int) -> Tensor:
+    """Core (a) over trajectories: - (1 / B) sum_k w_k ln pi(token_k | h_k)."""
+    return weighted_likelihood(h, head, token, w / trajectories)
 
 
 def td_target(reward: Tensor, discount: Tensor, next_value: Tensor) -> Tensor:
@@ -42,8 +104,3 @@ def squared_error(Q: Tensor, target: Tensor) -> Tensor:
 def expectile(u: Tensor, tau: float) -> Tensor:
     """Core (b): mean |tau - 1[u < 0]| u^2, which pulls V towards the tau-expectile of Q (u = Q - V)."""
     return (torch.where(u < 0, 1 - tau, tau) * u.square()).mean()
-
-
-def conservatism(Q: Tensor, token: Tensor) -> Tensor:
-    """L_CQL: mean of ln sum_a exp Q(s, a) - Q(s, token), the cross-entropy of (K, vocabulary) Q and (K,) tokens."""
-    return F.cross_entropy(Q.float(), token)

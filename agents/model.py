@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from agents.batch import Packing
+from agents.losses import CHUNK, full_precision, linear_at, weighted_logsumexp
 from agents.shapes import SHAPES
 from agents.tokenizers import TurnTokenizer
 
@@ -145,21 +146,30 @@ class ValueHead(nn.Module):
 
     def at(self, h: Tensor, token: Tensor) -> Tensor:
         """(K, d), (K,) to (K,): `forward(h)[arange(K), token]`, computing no other output."""
-        features = torch.relu(self.hidden(h))
-        return torch.linalg.vecdot(features, self.out.weight[token]) + self.out.bias[token]
+        return linear_at(torch.relu(self.hidden(h)), self.out, token)
+
+    def at_and_logsumexp(self, h: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, d), (K,) to (K,) and (): the outputs at `token`, and mean_k ln sum exp of all outputs."""
+        x, K = torch.relu(self.hidden(h)), len(h)
+        if K * self.out.out_features <= CHUNK:
+            y = full_precision(self.out(x))
+            return y.gather(1, token[:, None]).squeeze(1), y.logsumexp(-1).mean()
+        return linear_at(x, self.out, token), weighted_logsumexp(x, self.out, x.new_full((K,), 1 / K))
 
 
-class ValueHeads(nn.Module):
-    """Several Q heads on the same states."""
+class ValueHeads(nn.ModuleList):
+    """Q heads on the same states."""
 
     def __init__(self, width: int, outputs: int, *, heads: int) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList([ValueHead(width, outputs) for _ in range(heads)])
+        super().__init__(ValueHead(width, outputs) for _ in range(heads))
 
-    def forward(self, h: Tensor) -> list[Tensor]:
-        """(K, d) to (K, outputs) of each head."""
-        return [head(h) for head in self.heads]
+    def __iter__(self) -> Iterator[ValueHead]:
+        return cast("Iterator[ValueHead]", super().__iter__())
 
-    def at(self, h: Tensor, token: Tensor) -> Tensor:
-        """(K, d), (K,) to (heads, K)."""
-        return torch.stack([cast("ValueHead", head).at(h, token) for head in self.heads])
+    def least(self, h: Tensor) -> Tensor:
+        """(K, d) to (K, outputs): the least of the heads' values."""
+        return torch.stack([head(h) for head in self]).amin(0)
+
+    def least_at(self, h: Tensor, token: Tensor) -> Tensor:
+        """(K, d), (K,) to (K,): the same at one token, computing no other."""
+        return torch.stack([head.at(h, token) for head in self]).amin(0)

@@ -37,7 +37,7 @@ def ilql(tokenizer):
     agent = sharpened(ILQL(ILQLConfig(model=NANO), tokenizer, seed=4))
     agent.turn_tokens = 8
     with torch.no_grad():
-        for head in agent.target_q.heads:
+        for head in agent.target_q:
             head.out.weight *= 5
     return agent
 
@@ -96,7 +96,7 @@ def test_ragged_cached_states_are_those_of_whole_rows(ilql):
 def test_greedy_generation_is_transformers_own(bc, tokenizer):
     prompts = [tokenizer.encode_history([Turn("agent", w), Turn("env", "bybgb")]) for w in ("crane", "sloth")]
     rows = KeyValueRows([trunk_of(bc.lm)], 2, torch.device("cpu"))
-    logits = lambda hidden: bc.lm.get_output_embeddings()(hidden[0])  # noqa: E731
+    logits = lambda hidden: bc.head(hidden[0])  # noqa: E731
     ours, _ = generate(rows, prompts, logits, stop=tokenizer.eot_agent, max_tokens=10)
     for prompt, text in zip(prompts, ours, strict=True):
         full = bc.lm.generate(
