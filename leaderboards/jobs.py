@@ -167,8 +167,8 @@ def needs(contestant: Contestant) -> tuple[str, ...]:
 def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
     """Kind, source and configuration of a contestant, with defaults filled in, as plain JSON.
 
-    `source` is what to import or load, `source_hash` the hash of its file where it is not part of this repository, so
-    that an edited policy is played again. `seeded` says whether the seed makes a difference.
+    `source` is what to import or load, `source_hash` the hash of its file, so that an edited policy is played again
+    (None for the agents of this library, which its version covers). `seeded` says whether the seed makes a difference.
     """
     match contestant:
         case Agent(algorithm=source):
@@ -184,6 +184,8 @@ def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
             }
         case Player(factory=source):
             factory = named(source)
+            if not callable(factory):
+                raise ValueError(f"{source!r}: expected a class or function that makes a policy, got {factory!r:.80}")
             return {
                 "kind": "player",
                 "source": source,
@@ -216,7 +218,7 @@ def _config(algorithm: str, fields: Mapping[str, Any], tokens: int) -> dict[str,
 
 def _source_hash(spec: str) -> str | None:
     file = getattr(sys.modules.get(spec.partition(":")[0]), "__file__", None)
-    return None if file is None or Path(file).resolve().is_relative_to(REPOSITORY) else file_hash(file)
+    return None if file is None else file_hash(file)
 
 
 def _hash(value: Any) -> str:

@@ -134,9 +134,9 @@ class Row:
     @property
     def seconds(self) -> float:
         """Training and playing, mean over seeds."""
+        shown = list(self.runs[0].results) if self.decoded else [self.headline]
         return fmean(
-            run.train["cost"].get("seconds", 0) + sum({id(r): r.seconds for r in run.results.values()}.values())
-            for run in self.runs
+            run.train["cost"].get("seconds", 0) + sum(run.results[name].seconds for name in shown) for run in self.runs
         )
 
     @property

@@ -215,8 +215,7 @@ def main(
     agent: Annotated[list[str] | None, typer.Option(help="Only this agent, or your policy as pkg.mod:Name.")] = None,
     algorithm: Annotated[list[str] | None, typer.Option(help="Train your algorithm, as pkg.mod:Name.")] = None,
     checkpoint: Annotated[list[str] | None, typer.Option(help="Score a trained agent, by path.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at once; the number of cores by default.")] = os.cpu_count()
-    or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once; the number of cores by default.")] = CORES,
 ) -> None:
     """Trains and scores the agents of a suite; finished runs are skipped."""
     console = Console(highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leaderboards.jobs import SCHEMA, named, named_parameters, our_agents
+from leaderboards.jobs import SCHEMA, named, named_parameters, our_agents, path_safe
 from lmrl_envs.core import Policy
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
@@ -67,7 +67,7 @@ def _checkpoint_of(value: Any, folder: Path) -> Any:
     if not (isinstance(value, str) and value.startswith("@")):
         return value
     name, seed = value[1:], folder.name
-    needed = folder.parents[1] / name / seed
+    needed = folder.parents[1] / path_safe(name) / seed
     return str(needed / json.loads((needed / "result.json").read_text(encoding="utf-8"))["train"]["checkpoint"])
 
 

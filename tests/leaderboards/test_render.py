@@ -42,6 +42,8 @@ def test_one_seed_has_intervals_over_episodes_and_says_so(tmp_path, write_result
     assert row.gain.interval()[:2] == pytest.approx((3.75 - half, 3.75 + half), abs=1e-4)
     assert "episodes" in row.estimate("greedy").method
     assert table.seeds == 1
+    # a minute of training and two evaluations of 1.5 s; a player plays once
+    assert [row.seconds for row in table.rows] == [63.0, 1.5]
     page = html([table])
     assert "One training seed" in page
     assert "\N{MINUS SIGN}2.00" in page

@@ -171,6 +171,7 @@ def test_an_edited_policy_is_played_again(folder):
         (["--agent", "ilq"], "agent of suite tiny (a policy of your own is 'pkg.mod:Name') 'ilq'; did you mean 'ilql'"),
         (["--agent", "nowhere:Mine"], "cannot import 'nowhere:Mine' (ModuleNotFoundError"),
         (["--agent", "strangers:Mine"], "has no 'Mine'"),
+        (["--agent", "strangers:__name__"], "expected a class or function that makes a policy"),
         (["--algorithm", "filtered"], "unknown agent 'filtered'; did you mean 'filtered_bc'"),
         (["--checkpoint", "nowhere"], "nowhere"),
     ],
