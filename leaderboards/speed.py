@@ -1,0 +1,374 @@
+"""`python -m leaderboards.speed`: how fast training, acting and evaluation are, against plain ways in the same process.
+
+All figures are of one thread on a CPU. Each ratio is the median over rounds in which the two sides take turns, in
+seconds of CPU time, so that other work on the machine does not decide it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+
+from agents.algorithm import Algorithm, TrainConfig
+from agents.batch import TokenBatch, TokenRow, TokenStore
+from agents.bc import BC
+from agents.data import Batches, encode_dataset
+from agents.ilql import ILQL, ILQLConfig
+from agents.model import SHAPES
+from agents.tokenizers import TurnTokenizer, wordle_tokenizer
+from agents.trainer import train
+from leaderboards.plain import PlainGenerate, parameters_of, plain_ilql_loss, plain_lm, plain_lm_loss
+from lmrl_envs.datasets import TextDataset, load_dataset
+from lmrl_envs.evaluate import evaluate
+from lmrl_envs.files import write_atomic
+from lmrl_envs.policies import RandomPolicy
+from lmrl_envs.provenance import provenance
+
+SHAPE = "small"
+ROWS = 64
+WORDS = {"words": "common-40"}
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table: what was asked, and what was measured."""
+
+    what: str
+    wanted: str
+    measured: str
+    value: float
+    details: dict[str, Any]
+
+
+def in_turns(sides: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
+    """Each side's rate (units a second) in each round; a side returns how many units it did."""
+    for side in sides.values():
+        side()  # warm-up
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            begun = time.process_time()
+            units = side()
+            rates[name].append(units / (time.process_time() - begun))
+    return rates
+
+
+def ratio(rates: dict[str, list[float]], one: str, other: str) -> float:
+    """Median over rounds of one side's rate by the other's."""
+    return statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True))
+
+
+class Training:
+    """Training steps of some algorithm or plain loss, with its optimiser."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        loss: Callable[[TokenBatch], torch.Tensor],
+        parameters: list[torch.nn.Parameter],
+        *,
+        fused: bool,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.module, self.loss, self.parameters, self.after = module.train(), loss, parameters, after
+        self.optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=fused or None)
+
+    @classmethod
+    def of(cls, algorithm: Algorithm) -> Training:
+        """An algorithm's own step."""
+        loss, after = lambda batch: algorithm.loss(batch)[0], lambda: algorithm.after_step(0)
+        return cls(algorithm, loss, parameters_of(algorithm), fused=True, after=after)
+
+    def step(self, batch: TokenBatch) -> int:
+        """One step; returns the real tokens read."""
+        self.loss(batch).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.after()
+        return int(batch.attention_mask.sum())
+
+
+def steps_over(training: Training, batches: Iterable[TokenBatch]) -> Callable[[], float]:
+    """A side of a comparison that takes one step on each of these batches."""
+    upcoming = iter(batches)
+    return lambda: training.step(next(upcoming))
+
+
+def plain_training(shape: str, vocabulary: int) -> Training:
+    """A plain `GPT2LMHeadModel` and `AdamW` loop."""
+    lm = plain_lm(shape, vocabulary)
+    return Training(lm, lambda batch: plain_lm_loss(lm, batch), list(lm.parameters()), fused=False)
+
+
+def full_rows(vocabulary: int, rows: int, length: int, seed: int = 0) -> TokenBatch:
+    """Random rows without padding, made like Wordle's: six tokens of the agent, six of the environment, in turn."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    agent = [position % 12 in range(1, 7) for position in range(length)]
+    turn = [position // 12 for position in range(length)]
+    made = [
+        TokenRow(rng.integers(0, vocabulary, length).tolist(), agent, [0.0] * length, turn, False, -1.0, 0)
+        for _ in range(rows)
+    ]
+    return TokenStore.from_rows(made).batch(np.arange(rows))
+
+
+def random_batches(store: TokenStore, rows: int) -> Iterator[TokenBatch]:
+    """Uniform batches of so many rows, padded to their longest."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    while True:
+        yield store.batch(rng.integers(0, len(store), rows))
+
+
+def budgeted(store: TokenStore, tokens: int) -> Iterator[TokenBatch]:
+    """The trainer's own batches."""
+    batches = Batches(store.lengths, tokens, seed=0)
+    while True:
+        yield store.batch(batches.next())
+
+
+def training_rows(data: TextDataset, tokenizer: TurnTokenizer, pi_beta: Path, rounds: int) -> Iterator[Row]:
+    """Training against the plain loop, and ILQL against BC."""
+    agent = BC(TrainConfig(model=SHAPE), tokenizer)
+    store = encode_dataset(agent, data)
+    padded, ours = random_batches(store, ROWS), budgeted(store, 4_096)
+    plain, bc = plain_training(SHAPE, len(tokenizer)), Training.of(agent)
+    share = statistics.mean(1 - next(padded).attention_mask.float().mean().item() for _ in range(50))
+    rates = in_turns({"plain": lambda: plain.step(next(padded)), "bc": lambda: bc.step(next(ours))}, rounds=rounds)
+    value = ratio(rates, "bc", "plain")
+    yield Row(
+        "`bc` step, Wordle games, real tokens/s against plain transformers on padded rows",
+        ">= 1.8x",
+        f"{value:.2f}x ({statistics.median(rates['bc']):,.0f} tokens/s; {share:.0%} of plain's tokens are padding)",
+        value,
+        {"rates": rates, "padding": share},
+    )
+    batch = full_rows(len(tokenizer), ROWS, 72)
+    rates = in_turns({"plain": lambda: plain.step(batch), "bc": lambda: bc.step(batch)}, rounds=rounds)
+    value = ratio(rates, "bc", "plain")
+    yield Row("the same on rows without padding", ">= 1.15x", f"{value:.2f}x", value, {"rates": rates})
+
+    variants = {
+        "pi_beta trained jointly": (ILQLConfig(model=SHAPE), ">= .40 (operations allow .43)"),
+        "pi_beta loaded": (ILQLConfig(model=SHAPE, pi_beta=str(pi_beta)), ">= .65 (operations allow .75)"),
+        "shared trunk": (ILQLConfig(model=SHAPE, trunks="shared"), ">= .80"),
+    }
+    for name, (config, wanted) in variants.items():
+        ilql = Training.of(ILQL(config, tokenizer))
+        same = list(itertools.islice(budgeted(store, 4_096), rounds + 1))
+        sides = {"bc": steps_over(bc, same), "ilql": steps_over(ilql, same)}
+        rates = in_turns(sides, rounds=rounds)
+        value = ratio(rates, "ilql", "bc")
+        yield Row(f"`ilql` step, {name}, tokens/s by `bc`'s", wanted, f"{value:.2f}", value, {"rates": rates})
+
+
+def large_vocabulary(kind: str, queue: Any) -> None:
+    """In a process of its own: peak memory (bytes beyond what stood before) and CPU seconds of one ILQL step."""
+    torch.set_num_threads(1)
+    tokenizer = _Sized(50_257)
+    agent = ILQL(ILQLConfig(model={**SHAPES[SHAPE], "n_positions": 128}), tokenizer).train()
+    batch = full_rows(50_257, 32, 72)
+    losses: dict[str, Callable[[], torch.Tensor]] = {
+        "fast": lambda: agent.loss(batch)[0],
+        "plain": lambda: plain_ilql_loss(agent, batch),
+        "agent tokens": lambda: plain_ilql_loss(agent, batch, everywhere=False),
+    }
+    for p in parameters_of(agent):
+        p.grad = torch.zeros_like(p)  # both ways need these; only what comes on top is compared
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = []
+    for _ in range(3):
+        begun = time.process_time()
+        losses[kind]().backward()
+        seconds.append(time.process_time() - begun)
+    queue.put((1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), min(seconds)))
+
+
+class _Sized(TurnTokenizer):
+    """A vocabulary of a given size: speed does not depend on what its tokens are."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self.bos, self.eot_env, self.eot_agent = size, 0, 1, 2
+
+    def __len__(self) -> int:
+        return self._size
+
+
+def vocabulary_rows() -> Iterator[Row]:
+    """ILQL on a vocabulary of 50,257, against the plain ways."""
+    context = multiprocessing.get_context("spawn")
+    measured: dict[str, tuple[int, float]] = {}
+    for kind in ("fast", "plain", "agent tokens"):
+        queue = context.Queue()
+        process = context.Process(target=large_vocabulary, args=(kind, queue))
+        process.start()
+        measured[kind] = queue.get(timeout=600)
+        process.join()
+    for kind, memory, seconds in (("plain", 0.5, 0.6), ("agent tokens", 0.5, 0.9)):
+        m, s = (a / b for a, b in zip(measured["fast"], measured[kind], strict=True))
+        against = "all heads everywhere" if kind == "plain" else "full target Q at agent tokens"
+        yield Row(
+            f"`ilql`, vocabulary 50,257, against {against}: memory, time",
+            f"<= {memory}, <= {seconds}",
+            f"{m:.2f}, {s:.2f}",
+            max(m / memory, s / seconds),
+            {"bytes": {k: v[0] for k, v in measured.items()}, "seconds": {k: v[1] for k, v in measured.items()}},
+        )
+
+
+def acting_rows(tokenizer: TurnTokenizer, pi_beta: Path, rounds: int, games: int) -> Iterator[Row]:
+    """Whole games at a batch of 64 against `generate`; all policies play words of five letters."""
+    plain = plain_lm(SHAPE, len(tokenizer))
+    agents: dict[str, tuple[Algorithm, str]] = {
+        "bc": (BC(TrainConfig(model=SHAPE), tokenizer), ">= 2x"),
+        "Q-guided, shared trunk": (ILQL(ILQLConfig(model=SHAPE, trunks="shared"), tokenizer), ">= 2x"),
+        "Q-guided, separate trunks": (ILQL(ILQLConfig(model=SHAPE), tokenizer), ">= 1.2x"),
+    }
+
+    def play(policy: Any) -> Callable[[], float]:
+        def once() -> float:
+            result = evaluate(
+                policy, "Wordle-v0", episodes=games, batch_size=ROWS, env_kwargs=WORDS, progress=False, keep_examples=0
+            )
+            return float(sum(result.lengths))
+
+        return once
+
+    sides = {"generate": play(PlainGenerate(plain, tokenizer, 6))}
+    for name, (agent, _) in agents.items():
+        sides[name] = play(agent.policy(temperature=0.0, max_tokens=6, beta=0.0 if name == "bc" else 4.0))
+    rates = in_turns(sides, rounds=rounds)
+    for name, (_, wanted) in agents.items():
+        value = ratio(rates, name, "generate")
+        measured = f"{value:.2f}x ({statistics.median(rates[name]):,.0f} guesses/s)"
+        yield Row(f"guesses/s in whole games, {name}, against `generate()`", wanted, measured, value, {"rates": rates})
+
+
+def evaluation_rows(tokenizer: TurnTokenizer) -> Iterator[Row]:
+    """Cost of a game over the number of games."""
+    bc = BC(TrainConfig(model="tiny"), tokenizer).policy(temperature=0.0, max_tokens=6)
+    for name, policy in (("random player", RandomPolicy(["crane", "sloth"])), ("`bc`, tiny", bc)):
+        costs = {}
+        for games in (64, 256, 1024, 4096):
+            repeats = max(512 // games, 1)
+            begun = time.process_time()
+            for _ in range(repeats):
+                evaluate(policy, "Wordle-v0", episodes=games, env_kwargs=WORDS, progress=False)
+            costs[games] = (time.process_time() - begun) / (games * repeats)
+        spread = max(costs.values()) / min(costs.values()) - 1
+        shown = " / ".join(f"{1e6 * cost:,.0f}" for cost in costs.values())
+        yield Row(
+            f"cost of a game from 64 to 4,096 games, {name}",
+            "flat within 20 %",
+            f"{shown} microseconds: {spread:.0%}",
+            spread,
+            {"seconds": costs},
+        )
+
+
+def growth(tokenizer: TurnTokenizer) -> dict[str, dict[str, float]]:
+    """`bc` training throughput in tokens/s over batch size, row length, vocabulary and model size."""
+
+    def rate(shape: Any, vocabulary: TurnTokenizer, batch: TokenBatch) -> float:
+        training = Training.of(BC(TrainConfig(model=shape), vocabulary))
+        return statistics.median(in_turns({"bc": lambda: training.step(batch)}, rounds=3)["bc"])
+
+    sizes, size = {}, len(tokenizer)
+    sizes["rows in a batch (72 tokens each)"] = {
+        str(rows): rate(SHAPE, tokenizer, full_rows(size, rows, 72)) for rows in (1, 4, 16, 64, 256)
+    }
+    long = {**SHAPES[SHAPE], "n_positions": 1024}
+    sizes["tokens in a row (4,608 in a batch)"] = {
+        str(length): rate(long, tokenizer, full_rows(size, 4_608 // length, length)) for length in (24, 72, 288, 1024)
+    }
+    sizes["vocabulary"] = {
+        str(words): rate(SHAPE, _Sized(words), full_rows(words, 16, 72)) for words in (64, 2_000, 10_000, 50_257)
+    }
+    shapes = {"tiny": SHAPES["tiny"], "small": SHAPES["small"]}
+    shapes["6 layers of 256"] = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_positions": 512}
+    sizes["model"] = {name: rate(shape, tokenizer, full_rows(size, 16, 72)) for name, shape in shapes.items()}
+    return sizes
+
+
+def floor_row(tokenizer: TurnTokenizer, rounds: int) -> Row:
+    """`bc`'s step against its multiplications alone, at the rate that this machine multiplies such matrices."""
+    shape, tokens = SHAPES[SHAPE], 64 * 72
+    d, layers = shape["n_embd"], shape["n_layer"]
+    x, w = torch.randn(tokens, d), torch.randn(d, 4 * d)
+
+    def multiply() -> float:
+        for _ in range(20):
+            x @ w
+        return 20 * 2.0 * tokens * d * 4 * d
+
+    rate = statistics.median(in_turns({"mm": multiply}, rounds=5)["mm"])
+    # weights, then scores and sums over 36 tokens on average, then the head at agent tokens
+    multiplications = layers * (12 * d * d + 2 * d * 36) + d * len(tokenizer) / 2
+    floor = 6 * multiplications / rate  # two operations each, forward once and backward twice
+    training, batch = Training.of(BC(TrainConfig(model=SHAPE), tokenizer)), full_rows(len(tokenizer), 64, 72)
+    measured = 1 / statistics.median(in_turns({"bc": lambda: training.step(batch)}, rounds=rounds)["bc"])
+    return Row(
+        "`bc` step: share of the time that its multiplications alone would take",
+        "-",
+        f"{floor / measured:.0%} (at {rate / 1e9:.0f} GFLOP/s)",
+        floor / measured,
+        {"flop_rate": rate, "floor_seconds_a_token": floor, "seconds_a_token": measured},
+    )
+
+
+def markdown(rows: list[Row], machine: str) -> str:
+    """The README's table."""
+    lines = ["| what | asked | measured |", "|---|---|---|"]
+    lines += [f"| {row.what} | {row.wanted} | {row.measured} |" for row in rows]
+    return "\n".join([*lines, "", f"One thread on {machine}, by `python -m leaderboards.speed`."])
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="JSON of everything measured.")] = Path("runs/speed.json"),
+    rounds: Annotated[int, typer.Option(help="Rounds of each comparison.")] = 9,
+    games: Annotated[int, typer.Option(help="Games a round of acting.")] = 256,
+) -> None:
+    """Measures speed and writes the table."""
+    torch.set_num_threads(1)
+    console, tokenizer = Console(highlight=False, soft_wrap=True), wordle_tokenizer()
+    data = load_dataset("wordle/human-v0", mix="wide", games=20_000, words=WORDS["words"])
+    pi_beta = out.parent / "speed-pi-beta"
+    train(BC(TrainConfig(model=SHAPE, steps=1, device="cpu"), tokenizer), data, out=pi_beta, resume=False)
+    rows: list[Row] = []
+    for measured in (
+        training_rows(data, tokenizer, pi_beta, rounds),
+        vocabulary_rows(),
+        acting_rows(tokenizer, pi_beta, max(rounds // 3, 1), games),
+        evaluation_rows(tokenizer),
+        iter([floor_row(tokenizer, rounds)]),
+    ):
+        for row in measured:
+            rows.append(row)
+            console.print(f"{row.what}: [bold]{row.measured}[/] (asked: {row.wanted})")
+    sizes = growth(tokenizer)
+    for name, rates in sizes.items():
+        console.print(f"tokens/s over {name}: " + ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items()))
+    about = provenance()
+    machine = str(about.get("processor") or platform.machine())
+    record = {"rows": [dataclasses.asdict(row) for row in rows], "growth": sizes, "provenance": about}
+    write_atomic(out, json.dumps(record, indent=1) + "\n")
+    write_atomic(out.with_suffix(".md"), markdown(rows, machine) + "\n")
+    console.print(f"written: {out}, {out.with_suffix('.md')}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
