@@ -15,6 +15,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -230,32 +231,33 @@ def vocabulary_rows() -> Iterator[Row]:
         )
 
 
-def acting_rows(tokenizer: TurnTokenizer, pi_beta: Path, rounds: int, games: int) -> Iterator[Row]:
-    """Whole games at a batch of 64 against `generate`; all policies play words of five letters."""
+def acting_rows(behaviour: BC, pi_beta: Path, rounds: int, games: int) -> Iterator[Row]:
+    """Whole games at a batch of 64 against `generate`; all play by the same language model's weights."""
+    tokenizer = behaviour.tokenizer
     plain = plain_lm(SHAPE, len(tokenizer))
-    agents: dict[str, tuple[Algorithm, str]] = {
-        "bc": (BC(TrainConfig(model=SHAPE), tokenizer), ">= 2x"),
-        "Q-guided, shared trunk": (ILQL(ILQLConfig(model=SHAPE, trunks="shared"), tokenizer), ">= 2x"),
-        "Q-guided, separate trunks": (ILQL(ILQLConfig(model=SHAPE), tokenizer), ">= 1.2x"),
+    plain.load_state_dict(behaviour.lm.state_dict())
+    shared = ILQL(ILQLConfig(model=SHAPE, trunks="shared"), tokenizer)
+    shared.lm.load_state_dict(behaviour.lm.state_dict())
+    separate = ILQL(ILQLConfig(model=SHAPE, pi_beta=str(pi_beta)), tokenizer)
+    policies: dict[str, tuple[Any, str]] = {
+        "generate": (PlainGenerate(plain, tokenizer, 6), ""),
+        "bc": (behaviour.policy(temperature=0.0), ">= 2x"),
+        "Q-guided, shared trunk": (shared.policy(temperature=0.0, max_tokens=6, beta=1e-3), ">= 2x"),
+        "Q-guided, separate trunks": (separate.policy(temperature=0.0, max_tokens=6, beta=1e-3), ">= 1.2x"),
     }
 
-    def play(policy: Any) -> Callable[[], float]:
-        def once() -> float:
-            result = evaluate(
-                policy, "Wordle-v0", episodes=games, batch_size=ROWS, env_kwargs=WORDS, progress=False, keep_examples=0
+    def play(policy: Any) -> float:
+        result = evaluate(policy, "Wordle-v0", episodes=games, batch_size=ROWS, env_kwargs=WORDS, progress=False)
+        return float(sum(result.lengths))
+
+    rates = in_turns({name: partial(play, policy) for name, (policy, _) in policies.items()}, rounds=rounds)
+    for name, (_, wanted) in policies.items():
+        if wanted:
+            value = ratio(rates, name, "generate")
+            measured = f"{value:.2f}x ({statistics.median(rates[name]):,.0f} guesses/s)"
+            yield Row(
+                f"guesses/s in whole games, {name}, against `generate()`", wanted, measured, value, {"rates": rates}
             )
-            return float(sum(result.lengths))
-
-        return once
-
-    sides = {"generate": play(PlainGenerate(plain, tokenizer, 6))}
-    for name, (agent, _) in agents.items():
-        sides[name] = play(agent.policy(temperature=0.0, max_tokens=6, beta=0.0 if name == "bc" else 4.0))
-    rates = in_turns(sides, rounds=rounds)
-    for name, (_, wanted) in agents.items():
-        value = ratio(rates, name, "generate")
-        measured = f"{value:.2f}x ({statistics.median(rates[name]):,.0f} guesses/s)"
-        yield Row(f"guesses/s in whole games, {name}, against `generate()`", wanted, measured, value, {"rates": rates})
 
 
 def evaluation_rows(tokenizer: TurnTokenizer) -> Iterator[Row]:
@@ -347,12 +349,13 @@ def main(
     console, tokenizer = Console(highlight=False, soft_wrap=True), wordle_tokenizer()
     data = load_dataset("wordle/human-v0", mix="wide", games=20_000, words=WORDS["words"])
     pi_beta = out.parent / "speed-pi-beta"
-    train(BC(TrainConfig(model=SHAPE, steps=1, device="cpu"), tokenizer), data, out=pi_beta, resume=False)
+    behaviour = BC(TrainConfig(model=SHAPE, steps=150, lr=2e-3, warmup=20, device="cpu"), tokenizer)
+    train(behaviour, data, out=pi_beta)  # until it writes words
     rows: list[Row] = []
     for measured in (
         training_rows(data, tokenizer, pi_beta, rounds),
         vocabulary_rows(),
-        acting_rows(tokenizer, pi_beta, max(rounds // 3, 1), games),
+        acting_rows(behaviour, pi_beta, rounds, games),
         evaluation_rows(tokenizer),
         iter([floor_row(tokenizer, rounds)]),
     ):

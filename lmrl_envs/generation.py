@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
 NextLogits = Callable[[list[Tensor]], Tensor]
 """Each trunk's (R, d) hidden state of the last token to the (R, vocabulary) logits of the next one."""
+_ROOM = 32  # columns set aside at a time
 _FINISH_CHECK_ON_CARD = 8  # tokens between looks at whether rows have finished: each look waits for the card
 
 
@@ -27,7 +27,7 @@ class KeyValueRows:
 
     def __init__(self, trunks: Sequence[nn.Module], rows: int, device: torch.device) -> None:
         self.trunks = list(trunks)
-        self.caches = [DynamicCache() for _ in trunks]
+        self.caches = [Cache(layer_class_to_replicate=_RoomyLayer) for _ in trunks]
         self.valid = torch.zeros(rows, 0, dtype=torch.bool, device=device)
         self.dense = True  # no holes: known on the host, so that masks are built only where needed
 
@@ -66,6 +66,9 @@ class KeyValueRows:
 
     def crop(self, keep: Tensor) -> KeyValueRows:
         """Forgets all but each row's first `keep` (R,) tokens and closes the holes on the right."""
+        least, most = (int(keep.min()), int(keep.max())) if len(keep) else (0, 0)
+        if self.dense and least == most:
+            return self._with(self.valid[:, :most], lambda x: x[:, :, :most])
         valid = self.valid & (self.valid.cumsum(1) <= keep[:, None])
         width = int(valid.sum(1).max()) if valid.numel() else 0
         order = valid.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
@@ -100,27 +103,47 @@ class KeyValueRows:
                     k, v = stack[layer] if stack else (empty, empty)
                     keys.append(widen(k, 2))
                     values.append(widen(v, 2))
-                joined.caches[number].layers.append(_layer(torch.cat(keys), torch.cat(values)))
+                joined.caches[number].layers.append(_RoomyLayer((torch.cat(keys), torch.cat(values))))
         return joined
 
     def _with(self, valid: Tensor, change: Callable[[Tensor], Tensor]) -> KeyValueRows:
         changed = KeyValueRows(self.trunks, 0, valid.device)
         changed.valid, changed.dense = valid, self.dense
         for new, old in zip(changed.caches, self.caches, strict=True):
-            new.layers.extend(_layer(change(keys), change(values)) for keys, values in _layers(old))
+            new.layers.extend(_RoomyLayer((change(keys), change(values))) for keys, values in _layers(old))
         return changed
 
 
-def _layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+class _RoomyLayer(DynamicLayer):
+    """A cache layer with room for tokens to come; transformers' own copies all that it holds for each new token."""
+
+    def __init__(self, held: tuple[Tensor, Tensor] | None = None) -> None:
+        super().__init__()
+        self._room: list[Tensor] = []
+        if held is not None:
+            self.lazy_initialization(*held)
+            self.keys, self.values = held
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+        held = [cast("Tensor", self.keys), cast("Tensor", self.values)]
+        old, new = held[0].shape[2], held[0].shape[2] + key_states.shape[2]
+        if not self._room or self._room[0].shape[2] < new:
+            rows, heads, _, width = key_states.shape
+            self._room = [key_states.new_empty(rows, heads, new + _ROOM, width) for _ in held]
+            for room, tokens in zip(self._room, held, strict=True):
+                room[:, :, :old] = tokens
+        for room, tokens in zip(self._room, (key_states, value_states), strict=True):
+            room[:, :, old:new] = tokens
+        self.keys, self.values = (room[:, :, :new] for room in self._room)
+        return self.keys, self.values
+
+
+def _layers(cache: Cache) -> list[tuple[Tensor, Tensor]]:
     """Keys and values (R, heads, L, head width) of each layer."""
     return [(layer.keys, layer.values) for layer in cast("list[Any]", cache.layers)]
-
-
-def _layer(keys: Tensor, values: Tensor) -> DynamicLayer:
-    layer = DynamicLayer()
-    layer.lazy_initialization(keys, values)
-    layer.keys, layer.values = keys, values
-    return layer
 
 
 def draw(logits: Tensor, uniforms: Tensor | None) -> Tensor:
