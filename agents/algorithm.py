@@ -96,11 +96,17 @@ class Algorithm(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    """Stands in checkpoints and results; the class's own where it gives none."""
     Config: ClassVar[type[TrainConfig]] = TrainConfig
     needs: ClassVar[frozenset[str]] = frozenset()
     """Of {"rewards", "groups", "nonnegative_rewards", "reference"}; `train` checks them before the first step."""
     decoding: ClassVar[Mapping[str, Any]] = {}
     """Options of `policy` that differ from `Decoding`'s."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "name" not in vars(cls):  # a parent's name would bring the parent back from a checkpoint
+            cls.name = cls.__name__
 
     def __init__(self, config: TrainConfig, tokenizer: TurnTokenizer, *, seed: int | None = 0) -> None:
         super().__init__()

@@ -158,7 +158,7 @@ def backward(algorithm: Algorithm, step: Step, device: torch.device) -> dict[str
     for part, share in zip(step.parts, shares, strict=True):
         share /= sum(shares)
         with torch.autocast(device.type, torch.bfloat16, enabled=algorithm.config.dtype == "bfloat16"):
-            loss, metrics = algorithm.loss(part.to(device))
+            loss, metrics = check_loss(algorithm, algorithm.loss(part.to(device)))
         (loss * share).backward()
         for name, value in {"loss": loss, **metrics}.items():
             terms[name] = terms.get(name, 0.0) + value.detach().float() * share
@@ -231,6 +231,19 @@ def check_needs(algorithm: Algorithm, data: TextDataset) -> None:
         raise ValueError(f"{algorithm.name} learns from rewards, and every return in these {len(data)} episodes is 0")
     if "nonnegative_rewards" in algorithm.needs and returns.min() < 0:
         raise ValueError(f"{algorithm.name} needs returns of at least 0, and the least here is {returns.min()}")
+
+
+def check_loss(algorithm: Algorithm, result: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """What `loss` returned: a scalar with a gradient, and its terms; refuses anything else."""
+    match result:
+        case (Tensor(shape=()) as loss, Mapping() as terms) if all(isinstance(t, Tensor) for t in terms.values()):
+            if not loss.requires_grad:
+                raise ValueError(f"{algorithm.name}: no parameter gets a gradient, the loss depends on none of them")
+            return loss, terms
+    raise TypeError(
+        f"{algorithm.name}: expected loss(batch) to return a scalar tensor and a dict of scalar tensors, "
+        f"got {result!r:.200}"
+    )
 
 
 def check_gradients(algorithm: Algorithm, trained: list[nn.Parameter]) -> None:

@@ -175,6 +175,54 @@ def test_losses_that_are_not_finite_and_parameters_without_gradient_are_named(ga
         train(Idle(TrainConfig(**SHORT), tokenizer), games, out=tmp_path / "b")
 
 
+class Strange(Algorithm):
+    """Returns what a test tells it to."""
+
+    def loss(self, batch: TokenBatch):
+        return self.answer(-self.log_probs(batch)[1].mean())
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda loss: (loss.detach(), {}), "no parameter gets a gradient"),
+        (lambda loss: loss, r"expected loss\(batch\) to return a scalar tensor and a dict .*, got tensor"),
+        (lambda loss: (loss, {"accuracy": 0.5}), r"got \(tensor.*'accuracy': 0.5"),
+        (lambda loss: (loss[None], {}), r"got \(tensor\(\["),
+    ],
+)  # fmt: skip
+def test_a_loss_of_another_form_is_named(games, tokenizer, tmp_path, answer, message):
+    agent = Strange(TrainConfig(**SHORT), tokenizer)
+    agent.answer = answer
+    with pytest.raises((TypeError, ValueError), match=f"Strange: .*{message}"):
+        train(agent, games, out=tmp_path)
+
+
+def test_an_algorithm_that_is_not_registered_comes_back_by_its_class(games, tokenizer, tmp_path):
+    agent = Strange(TrainConfig(**SHORT), tokenizer)
+    agent.answer = lambda loss: (loss, {})
+    checkpoint = train(agent, games, out=tmp_path).checkpoint
+    with pytest.raises(CheckpointError, match="'Strange' is not registered"):
+        agents.load(checkpoint, device="cpu")
+    assert_same(state_of(agents.load(checkpoint, device="cpu", algorithm=Strange)), state_of(agent))
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("agents.algorithm:Algorithm", ValueError, r"lacks the method loss\(batch\)"),
+        ("agents.algorithm:TrainConfig", ValueError, "expected a subclass of agents.algorithm.Algorithm, got <class"),
+        ("agents.algorithm:Nothing", ImportError, "has no 'Nothing'"),
+        ("broken:Mine", ImportError, r"cannot import 'broken:Mine' \(ZeroDivisionError"),
+    ],
+)
+def test_a_class_that_is_no_algorithm_is_named(tmp_path, monkeypatch, name, error, message):
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(error, match=message):
+        agents.algorithm_class(name)
+
+
 def test_rewards_are_asked_for(games, tokenizer, tmp_path):
     rewardless = games.select(np.flatnonzero(games.returns == 0))
     assert len(rewardless) > 0
