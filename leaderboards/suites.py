@@ -24,50 +24,102 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Agent:
+class Contestant:
+    """Whoever gets a row."""
+
+    name: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the agents whose checkpoints it starts from."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Agent(Contestant):
     """An agent that the suite trains.
 
     `algorithm` is a name in `agents.ALGORITHMS` or `"pkg.mod:Name"`; `config` holds fields of its `Config` beside the
     suite's. A value `"@bc"` stands for the checkpoint of the agent `bc` with the same task and seed, which is then
-    trained first. `tokens` replaces the suite's budget.
+    trained first. `tokens` replaces the suite's budget. With `behaviours`, it learns only from the episodes that these
+    behaviour policies wrote. `tokens_per_second` is what one core reads in training, a low guess from which the
+    suite's time is told before it starts.
     """
 
-    name: str
     algorithm: str
     config: Mapping[str, Any] = field(default_factory=dict)
     tokens: int | None = None
+    behaviours: tuple[str, ...] = ()
+    tokens_per_second: float = 10_000
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the agents whose checkpoints this one starts from."""
         return tuple(value[1:] for value in self.config.values() if isinstance(value, str) and value.startswith("@"))
 
 
 @dataclass(frozen=True)
-class Player:
-    """A policy that is not trained here: `"pkg.mod:Name"`, called with those of env_id, env_kwargs, data and seed that
-    it names."""
+class Chosen(Contestant):
+    """The agent among some of the suite's that plays best on `episodes` that are not those of the evaluation.
 
-    name: str
-    factory: str
+    That is tuning by playing: its row counts the trials and these episodes, and the candidates keep their own rows.
+    """
+
+    among: tuple[str, ...]
+    episodes: int
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.among
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class BestOf(Contestant):
+    """An agent that plays each episode `samples` times, sampled, and keeps the best return.
+
+    It tries again with the same hidden start, so it is an upper bound that uses the environment, not a player.
+    """
+
+    agent: str
+    samples: int = 16
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.agent,)
+
+
+@dataclass(frozen=True)
+class Player(Contestant):
+    """A policy that is not trained here: `"pkg.mod:Name"`, called with `arguments` and with those of env_id,
+    env_kwargs, data and seed that it names."""
+
+    factory: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint(Contestant):
     """An agent trained before, by the path of its checkpoint."""
 
-    name: str
     path: str
 
 
-Contestant = Agent | Player | Checkpoint
+@dataclass(frozen=True)
+class Looks:
+    """Plays in the course of training: `count` times, evenly spread, by the headline decoding.
+
+    They show whether the score still changes when training ends, and choose nothing.
+    """
+
+    count: int = 20
+    episodes: int | Literal["all"] = 128
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How everybody is scored: on the same episodes, under each decoding.
 
-    `headline` is the decoding that the table is sorted by and gaps are taken in.
+    `repeats` is for sampled play of `episodes="all"`: a greedy agent plays each start once. `headline` is the decoding
+    that the table is sorted by and gaps are taken in.
     """
 
     episodes: int | Literal["all"]
@@ -78,6 +130,7 @@ class Evaluation:
         default_factory=lambda: {"greedy": {"temperature": 0.0}, "sampled": {"temperature": 1.0}}
     )
     headline: str = "greedy"
+    looks: Looks | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +138,12 @@ class Suite:
     """One leaderboard.
 
     `training` holds the `Config` fields that all agents share, newcomers too, and `tokens` the budget that sets their
-    `steps`: tokens read in training, `tokens_per_batch` a step. `references` are players that every table shows; the
-    first is the random one, the 0 of its scale, with which everybody is compared.
+    `steps`: tokens read in training, `tokens_per_batch` a step. `references` are rows that every table shows; the
+    first is the random player, the 0 of its scale, with which everybody is compared.
+
+    `pairs` are the orderings that the suite asks about, `margin` the difference in return below which two agents count
+    as tied, both named before anything is trained. Where `frozen`, the suite no longer changes, and its results can be
+    published.
     """
 
     name: str
@@ -94,15 +151,23 @@ class Suite:
     tasks: tuple[Task, ...]
     training: Mapping[str, Any]
     tokens: int
-    agents: tuple[Agent, ...]
-    references: tuple[Player, ...]
+    agents: tuple[Agent | Chosen, ...]
+    references: tuple[Contestant, ...]
     seeds: tuple[int, ...]
     evaluation: Evaluation
+    pairs: tuple[tuple[str, str], ...] = ()
+    margin: float = 0.1
+    frozen: bool = False
 
 
 def _wordle(words: str, **variant: Any) -> Task:
     return Task(f"Wordle-v0-{words}", "Wordle-v0", {"words": words}, "wordle/human-v0", {"words": words, **variant})
 
+
+# In minutes, values need more and bolder steps than the defaults: a token's reward reaches the first guess over some
+# thirty tokens, each of which waits for the target average. Q of tokens that nobody wrote is still far off then, so that a
+# large beta would follow its errors.
+_QUICK_VALUES = {"pi_beta": "@bc", "tokens_per_batch": 2048, "lr": 1e-3, "polyak": 0.05, "beta": 4.0}
 
 SUITES = {
     suite.name: suite
@@ -111,13 +176,13 @@ SUITES = {
             name="quick",
             summary="Wordle with 40 hidden words: four agents, trained in minutes on two processor cores.",
             tasks=(_wordle("common-40", mix="wide"),),
-            training={"model": "small", "tokens_per_batch": 4096, "lr": 1e-3, "warmup": 50, "save_every": 200},
-            tokens=1_600_000,
+            training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
+            tokens=7_000_000,
             agents=(
                 Agent("bc", "bc"),
                 Agent("filtered_bc", "filtered_bc", {"fraction": 0.2}),
-                Agent("ilql", "ilql", {"pi_beta": "@bc"}),
-                Agent("sarsa", "sarsa", {"pi_beta": "@bc"}),
+                Agent("ilql", "ilql", _QUICK_VALUES, tokens=5_000_000),
+                Agent("sarsa", "sarsa", _QUICK_VALUES, tokens=5_000_000),
             ),
             references=(
                 Player("random", "leaderboards.players:random_word"),
