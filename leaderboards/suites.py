@@ -164,9 +164,8 @@ def _wordle(words: str, **variant: Any) -> Task:
     return Task(f"Wordle-v0-{words}", "Wordle-v0", {"words": words}, "wordle/human-v0", {"words": words, **variant})
 
 
-# In minutes, values need more and bolder steps than the defaults: a token's reward reaches the first guess over some
-# thirty tokens, each of which waits for the target average. Q of tokens that nobody wrote is still far off then, so that a
-# large beta would follow its errors.
+# In minutes, values need bolder steps than the defaults: a reward reaches the first guess over some thirty tokens, each
+# of which waits for the target average. Q of tokens that nobody wrote is still far off then; a large beta follows it.
 _QUICK_VALUES = {"pi_beta": "@bc", "tokens_per_batch": 2048, "lr": 1e-3, "polyak": 0.05, "beta": 4.0}
 
 SUITES = {
