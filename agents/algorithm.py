@@ -61,8 +61,17 @@ class TrainConfig:
     """Batches that a step's tokens are computed in, one after the other; more need less memory."""
     recompute: bool = False
     """Gradient checkpointing: activations are computed again in the backward pass instead of kept."""
+    compile: bool = False
+    """`torch.compile` of the trunks; worth its minutes in long runs on a card."""
     truncate: bool = False
     """Cut episodes that are longer than the model's context, instead of refusing them."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype must be 'float32' or 'bfloat16', got {self.dtype!r}")
+        for name in ("steps", "tokens_per_batch", "accumulate", "threads", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
 
 
 class Prepared(NamedTuple):

@@ -177,6 +177,8 @@ class Packing(NamedTuple):
     """(1, N) int64, 0 at each row's first token"""
     lengths: tuple[int, ...]
     """(B,) tokens of each row"""
+    ends: Tensor
+    """(B + 1,) int32, where each row begins, and the end"""
     where: Tensor
     """(B, T + 1) int64, where each real token stands in 0..N-1; meaningless on padding"""
 
@@ -187,7 +189,8 @@ def pack(batch: TokenBatch) -> Packing:
     order = real.cumsum(1) - 1
     lengths = real.sum(1)
     index = (lengths.cumsum(0) - lengths)[:, None] + order
-    return Packing(batch.input_ids[real][None], order[real][None], tuple(lengths.tolist()), index)
+    ends = torch.nn.functional.pad(lengths.cumsum(0), (1, 0)).int()
+    return Packing(batch.input_ids[real][None], order[real][None], tuple(lengths.tolist()), ends, index)
 
 
 class AgentTokens(NamedTuple):

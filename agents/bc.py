@@ -39,6 +39,7 @@ class FilteredBCConfig(TrainConfig):
     """Share of the episodes that is kept, the best by return."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must be above 0 and at most 1, got {self.fraction}")
 

@@ -51,6 +51,7 @@ class ILQLConfig(TrainConfig):
     """Weight of the advantage when acting, unless `policy(beta=...)` says otherwise."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.tau < 1:
             raise ValueError(f"tau must lie between 0 and 1, got {self.tau}")
         if self.trunks not in ("separate", "shared"):

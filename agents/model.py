@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 
 from agents.batch import Packing
 from agents.losses import CHUNK, full_precision, linear_at, weighted_logsumexp
@@ -78,13 +79,10 @@ def frozen_copy(module: M) -> M:
 
 def hidden_states(trunk: nn.Module, packing: Packing) -> Tensor:
     """(N, d), the last hidden state at each real token of a batch."""
-    out = trunk(
-        input_ids=packing.ids,
-        position_ids=packing.positions,
-        use_cache=False,
-        return_dict=True,
-        row_lengths=packing.lengths,
-    )
+    rows: dict[str, Any] = {"row_lengths": packing.lengths}
+    if packing.ids.is_cuda and torch.is_autocast_enabled("cuda"):  # flash kernels take half precision alone
+        rows = {"row_ends": packing.ends, "longest": max(packing.lengths)}
+    out = trunk(input_ids=packing.ids, position_ids=packing.positions, use_cache=False, return_dict=True, **rows)
     return out.last_hidden_state[0]
 
 
@@ -96,19 +94,32 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     row_lengths: tuple[int, ...] | None = None,
+    row_ends: Tensor | None = None,
+    longest: int = 0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each row of a packed batch; one SDPA call for each run of rows of equal length.
+    """Causal attention within each row of a packed batch.
+
+    With `row_lengths`, one SDPA call for each run of rows of equal length; with `row_ends`, one flash-attention call for
+    all rows, on a card in half precision.
 
     Args:
-        query, key, value: (1, heads, N, head width), rows side by side. Without `row_lengths`, any shape that
-            transformers' own SDPA function takes, with a mask.
+        query, key, value: (1, heads, N, head width), rows side by side. With neither, any shape that transformers' own
+            SDPA function takes, with a mask.
 
     Returns:
         (1, N, heads, head width), None.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: PLC0415 - see causal_lm
 
+    if row_ends is not None:
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (N, heads, head width)
+        grouped, causal = q.shape[1] != k.shape[1], (-1, 0)
+        scale = kwargs.get("scaling")
+        out = varlen_attn(
+            q, k, v, row_ends, row_ends, longest, longest, scale=scale, window_size=causal, enable_gqa=grouped
+        )
+        return cast("Tensor", out)[None], None
     if row_lengths is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     outputs, start = [], 0

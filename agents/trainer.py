@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def train(
     *,
     out: Path,
     validation: TextDataset | None = None,
+    observe: Callable[[int], Mapping[str, float]] | None = None,
     resume: bool = True,
     progress: bool = True,
 ) -> TrainResult:
@@ -62,6 +63,7 @@ def train(
     Args:
         out: a folder: the trained agent, `training.safetensors`, `metrics.jsonl`.
         validation: a loss on these episodes stands in the curve as `validation_loss`.
+        observe: called with the step at each point of the curve, where what it returns stands too.
         resume: False starts anew and replaces what `out` holds.
 
     Raises:
@@ -73,6 +75,7 @@ def train(
     set_threads(config.threads)
     device = resolve_device(config.device)
     algorithm.to(device).train()
+    ready_trunks(algorithm)
     env = data.metadata
     prepared = algorithm.prepare(data, env_id=env.env_id, env_kwargs=env.env_kwargs)
     check_needs(algorithm, prepared.data)
@@ -115,7 +118,8 @@ def train(
     ):
         while progressed.step < config.steps:
             step = next(upcoming)
-            window.add(backward(algorithm, step, device))
+            with memory_advice(config):
+                window.add(backward(algorithm, step, device))
             if progressed.step == 0:
                 check_gradients(algorithm, trained)
             torch.nn.utils.clip_grad_norm_(trained, config.clip)
@@ -134,6 +138,9 @@ def train(
                 check_finite(algorithm, point, progressed.step)
                 if held_out is not None and (last or (config.eval_every and progressed.step % config.eval_every == 0)):
                     point["validation_loss"] = validation_loss(algorithm, held_out, config.tokens_per_batch)
+                if observe is not None:
+                    point |= observe(progressed.step)
+                    algorithm.train()  # playing leaves it in eval mode
                 seconds = time.monotonic() - begun
                 log.add({"step": progressed.step, "tokens": progressed.tokens, "seconds": seconds, **point})
                 bar.update(progressed.step, loss=point["loss"], tokens_per_second=progressed.tokens / seconds)
@@ -163,6 +170,32 @@ def backward(algorithm: Algorithm, step: Step, device: torch.device) -> dict[str
         for name, value in {"loss": loss, **metrics}.items():
             terms[name] = terms.get(name, 0.0) + value.detach().float() * share
     return terms
+
+
+def ready_trunks(algorithm: Algorithm) -> None:
+    """Turns on what the configuration asks of the trunks that are trained."""
+    from transformers import PreTrainedModel  # noqa: PLC0415 - takes seconds to import
+
+    for module in algorithm.modules():
+        if isinstance(module, PreTrainedModel) and module is module.base_model:
+            if algorithm.config.recompute and any(p.requires_grad for p in module.parameters()):
+                module.activation_checkpointing_enable()
+            if algorithm.config.compile:
+                module.compile(dynamic=True)
+
+
+@contextlib.contextmanager
+def memory_advice(config: TrainConfig) -> Iterator[None]:
+    """Says which settings to try where a batch does not fit into memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise MemoryError(
+            f"a batch of tokens_per_batch={config.tokens_per_batch} in accumulate={config.accumulate} parts does not "
+            "fit into memory; try a larger accumulate, recompute=True, dtype='bfloat16' on a card, or a smaller model"
+        ) from error
 
 
 @dataclass

@@ -143,7 +143,7 @@ def evaluate(
         metrics=summary.metrics(),
         examples=tuple(examples),
         errors=tuple(f"{index}: {error}" for index, error in sorted(run.errors.items())),
-        provenance=provenance(),
+        provenance=provenance() | {"batch_size": batch_size},
         seconds=time.perf_counter() - began,
     )
 

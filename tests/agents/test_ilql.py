@@ -10,6 +10,7 @@ from agents.bc import BC
 from agents.ilql import ILQL, SARSA, ILQLConfig, ilql_loss
 from agents.model import hidden_states, trunk_of
 from agents.trainer import TrainConfig
+from leaderboards.plain import plain_ilql_loss
 from tests.agents.games import NANO, batch_of, left_padded, make_episode
 
 F64 = torch.float64
@@ -51,55 +52,19 @@ def agent(request: pytest.FixtureRequest, tokenizer) -> ILQL:
     return ILQL(ILQLConfig(model=NANO, trunks=request.param, cql_weight=0.1), tokenizer, seed=1)
 
 
-def test_the_agents_loss_is_the_plain_one_over_whole_padded_rows(agent: ILQL, rows):
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_the_agents_loss_is_the_plain_one_over_whole_padded_rows(agent: ILQL, rows, everywhere: bool):
     """The packed path (heads at agent tokens, one row of the target's last layer) against every head everywhere."""
-    batch, c = batch_of(rows), agent.config
-    loss, metrics = agent.loss(batch)
-
-    def states(trunk):
-        return trunk(input_ids=batch.input_ids, attention_mask=_causal(batch)).last_hidden_state
-
-    shared = c.trunks == "shared"
-    h_pi = states(trunk_of(agent.lm))
-    h = h_pi if shared else states(agent.value_trunk)
-    h_target = h if shared else states(agent.target_trunk)
-    V_all, token = agent.v(h).squeeze(-1), batch.input_ids[:, 1:]
-    Q_all = [head(h)[:, :-1] for head in agent.q]
-    target_all = torch.stack([head(h_target) for head in agent.target_q]).amin(0)[:, :-1]
-    mask = batch.action_mask
-
-    def logged(Q: torch.Tensor) -> torch.Tensor:
-        return Q.gather(2, token[..., None]).squeeze(-1)
-
-    last = mask & ~(torch.nn.functional.pad(mask[:, 1:], (0, 1)) & (_next_turn(batch) == batch.turn))
-    discount = torch.where(last, c.gamma_turn, 1.0) * (batch.next_state >= 0)
-    terms = ilql_loss(
-        Q=[logged(Q)[mask] for Q in Q_all],
-        logsumexp_Q=[Q[mask].logsumexp(-1).mean() for Q in Q_all],
-        target_Q=logged(target_all)[mask],
-        V=V_all[:, :-1][mask],
-        V_next=V_all.gather(1, batch.next_state.clamp(min=0))[mask],
-        reward=batch.rewards[mask],
-        discount=discount[mask],
-        tau=c.tau,
-    )
-    logits = agent.lm.get_output_embeddings()(h_pi)[:, :-1][mask]
-    bc = torch.nn.functional.cross_entropy(logits, token[mask])
-    for name in ("L_V", "L_Q", "L_CQL"):
-        assert metrics[name].item() == pytest.approx(getattr(terms, name).item(), rel=1e-4)
-    expected = terms.L_V + terms.L_Q + 0.1 * terms.L_CQL + bc
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
-
-
-def _next_turn(batch):
-    return torch.nn.functional.pad(batch.turn[:, 1:], (0, 1))
-
-
-def _causal(batch):
-    """(B, 1, L, L) bool: a token sees itself and the real ones before it."""
-    length = batch.input_ids.shape[1]
-    seen = batch.attention_mask[:, None, :].expand(-1, length, -1).tril()
-    return (seen | torch.eye(length, dtype=torch.bool))[:, None]
+    fast = agent.loss(batch_of(rows))[0]
+    plain = plain_ilql_loss(agent, batch_of(rows), everywhere=everywhere)
+    assert fast.item() == pytest.approx(plain.item(), rel=1e-5)
+    gradients = []
+    for loss in (fast, plain):
+        agent.zero_grad()
+        loss.backward()
+        gradients.append([p.grad.clone() for p in agent.parameters() if p.requires_grad])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", [BC, ILQL, SARSA])

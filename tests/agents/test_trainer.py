@@ -20,7 +20,7 @@ from agents.bc import BC, FilteredBC
 from agents.data import Batches, Step, encode_dataset, steps
 from agents.ilql import ILQL, ILQLConfig
 from agents.tokenizers import byte_pair_tokenizer
-from agents.trainer import Algorithm, TrainConfig, backward, learning_rate, train, validation_loss
+from agents.trainer import Algorithm, TrainConfig, backward, learning_rate, ready_trunks, train, validation_loss
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.errors import CheckpointError
 from tests.agents.games import NANO
@@ -281,6 +281,47 @@ def test_batches_hold_every_row_once_an_epoch_within_the_budget():
     place, expected = (batches.epoch, batches.cursor), batches.next()
     again.move(*place)
     assert again.next().tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("algorithm", [BC, ILQL])
+def test_recomputed_activations_give_the_same_gradients(algorithm, games, tokenizer):
+    batch = encode_dataset(algorithm(algorithm.Config(**SHORT), tokenizer), games).batch(np.arange(20))
+    gradients = []
+    for recompute in (False, True):
+        agent = algorithm(algorithm.Config(**SHORT, recompute=recompute), tokenizer).train()
+        ready_trunks(agent)
+        assert agent.lm.base_model.is_activation_checkpointing is recompute
+        agent.loss(batch)[0].backward()
+        gradients.append([p.grad for p in agent.parameters() if p.requires_grad])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+class Greedy(Algorithm):
+    name = "greedy"
+
+    def loss(self, batch: TokenBatch):
+        return torch.empty(2**50).sum(), {}
+
+
+def test_a_batch_that_does_not_fit_ends_with_the_settings_to_try(games, tokenizer, tmp_path):
+    with pytest.raises(MemoryError, match=r"tokens_per_batch=600 .* try a larger accumulate, recompute=True"):
+        train(Greedy(TrainConfig(**SHORT), tokenizer), games, out=tmp_path)
+
+
+def test_bfloat16_keeps_losses_and_weights_in_float32(games, tokenizer, tmp_path):
+    config = ILQLConfig(**{**SHORT, "steps": 3}, dtype="bfloat16")
+    plain = train(ILQL(dataclasses.replace(config, dtype="float32"), tokenizer), games, out=tmp_path / "a")
+    half = train(ILQL(config, tokenizer), games, out=tmp_path / "b")
+    assert all(p.dtype == torch.float32 for p in half.algorithm.parameters())
+    assert half.curve[-1]["loss"] == pytest.approx(plain.curve[-1]["loss"], rel=0.02)
+    assert half.curve[-1]["loss"] != plain.curve[-1]["loss"]
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "float16"}, {"steps": 0}, {"accumulate": 0}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainConfig(**wrong)
 
 
 @pytest.mark.parametrize("algorithm", [BC, ILQL])
