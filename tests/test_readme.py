@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from leaderboards import new, run, suites
 from leaderboards.publish import README, RESULTS, with_results
-from leaderboards.render import read
+from leaderboards.render import Row, read
 
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
@@ -39,45 +41,62 @@ def test_the_dataset_is_loaded_as_shown(tmp_path):
     assert "Turn(role='agent'" in python(block_with("load_dataset"), tmp_path)
 
 
-def test_a_strangers_policy_of_under_fifteen_lines_gets_its_row(tmp_path):
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder outside the clone, and suite `quick` with few games and little training."""
+    quick = suites.SUITES["quick"]
+    (task,) = quick.tasks
+    small = replace(
+        quick,
+        tasks=(replace(task, variant={**task.variant, "games": 300}),),
+        training={**quick.training, "model": "tiny", "tokens_per_batch": 1_000},
+        tokens=5_000,
+        evaluation=replace(quick.evaluation, episodes=64),
+    )
+    monkeypatch.setitem(suites.SUITES, "quick", small)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def row_of(name: str, folder: Path) -> Row:
+    """The row that the README's command gives to `name`."""
+    line = next(line for line in TEXT.splitlines() if line.startswith("<clone>") and line.endswith(name))
+    _, _, module, *arguments = line.split()
+    assert module == "leaderboards.run"
+    done = CliRunner().invoke(run.app, arguments)
+    assert done.exit_code == 0, done.output
+    assert (folder / "leaderboard.html").exists()
+    (row,) = [row for row in read(folder / "runs")[0].rows if row.name == name]
+    return row
+
+
+def test_a_strangers_policy_of_under_fifteen_lines_gets_its_row(folder):
     policy = block_with("class FirstConsistent")
     assert len(policy.splitlines()) < 15
-    (tmp_path / "my_policy.py").write_text(policy)
-    line = next(line for line in TEXT.splitlines() if line.startswith("<clone>"))
-    arguments = line.removeprefix("<clone>/.venv/bin/python").split()
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**os.environ}
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    rows = {row.name: row for row in read(tmp_path / "runs")[0].rows}
-    mine = rows["my_policy:FirstConsistent"]
-    assert mine.episodes == 512
-    assert mine.gain.interval().low > 2
-    assert -3 < mine.mean("greedy") < -1
-    assert (tmp_path / "leaderboard.html").exists()
+    (folder / "my_policy.py").write_text(policy)
+    row = row_of("my_policy:FirstConsistent", folder)
+    assert row.episodes == 64
+    assert row.gain.interval().low > 2
+    assert -3 < row.mean("greedy") < -1
 
 
-def test_an_algorithm_of_ones_own_weighs_a_game_by_its_return():
-    pytest.importorskip("torch")
-    import torch
+def test_a_strangers_algorithm_of_under_forty_lines_gets_its_row(folder):
+    algorithm = block_with("class MyAlgorithm")
+    assert len(algorithm.splitlines()) < 40
+    (folder / "my_algorithm.py").write_text(algorithm)
+    row = row_of("my_algorithm:MyAlgorithm", folder)
+    assert row.episodes == 64
+    assert row.run["config"]["temperature"] == 1.0
+    assert row.run["config"]["lr"] == suites.SUITES["quick"].training["lr"]
+    (trained,) = row.runs
+    assert trained.train["cost"]["steps"] == row.run["config"]["steps"] == 5
+    assert 0 < trained.train["curve"][-1]["weight"] < 1  # returns are 0 at most, so weights are 1 at most
+    assert [trained.results[name].decoding["temperature"] for name in ("greedy", "sampled")] == [0.0, 1.0]
 
-    from agents.algorithm import TrainConfig
-    from agents.batch import collate
-    from agents.tokenizers import encode_episode, tokenizer_for
-    from lmrl_envs.datasets import load_dataset
 
-    scope: dict = {}
-    exec(block_with("class Favoured"), scope)
-    data = load_dataset("wordle/human-v0", words="common-40", games=40)
-    tokenizer = tokenizer_for(data)
-    algorithm = scope["Favoured"](TrainConfig(model="tiny"), tokenizer)
-    pair = [data[int(data.returns.argmin())], data[int(data.returns.argmax())]]
-    batch = collate([encode_episode(episode, tokenizer) for episode in pair])
-    loss, _ = algorithm.loss(batch)
-    _, logp = algorithm.log_probs(batch)
-    counts = batch.action_mask.sum(1)
-    weights = torch.cat([torch.full((int(n),), float(r)).exp() for n, r in zip(counts, batch.returns, strict=True)])
-    assert loss.item() == pytest.approx(-(weights * logp).mean().item(), rel=1e-5)
+def test_the_algorithm_shown_is_the_one_that_new_writes():
+    assert new.files("my_algorithm")["my_algorithm.py"] == block_with("class MyAlgorithm")
 
 
 def test_links_point_at_files():
