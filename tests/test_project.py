@@ -5,10 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
-import sys
 import tomllib
-import venv
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -91,32 +88,3 @@ def test_make_says_that_venv_is_missing(tmp_path):
 
 def test_the_ci_entry_can_be_run():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-
-
-def test_the_wheel_holds_the_library_alone_and_works_beside_another_package_called_agents(tmp_path):
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        assert {name.split("/")[0] for name in names} == {"lmrl_envs", f"lmrl_envs-{PROJECT['version']}.dist-info"}
-        assert "lmrl_envs/wordle/words/common-40.txt" in names
-        assert "lmrl_envs/py.typed" in names
-        assert any(name.endswith("licenses/NOTICE") for name in names)
-        venv.create(tmp_path / "env", with_pip=False)
-        (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
-        archive.extractall(site)
-    (site / "agents.py").write_text("raise RuntimeError('another package')\n")
-    # The dependencies come from the environment of the tests, without its link to the repository.
-    (dependencies,) = {str(Path(pytest.__file__).parents[1])}
-    (site / "dependencies.pth").write_text(f"import sys; sys.path.append({dependencies!r})\n")
-    code = (
-        "import gymnasium as gym, lmrl_envs, lmrl_envs.evaluate as e, lmrl_envs.policies as p, sys;"
-        f"assert lmrl_envs.__file__.startswith({str(site)!r}), lmrl_envs.__file__;"
-        "env = gym.make('Wordle-v0', words='common-40'); env.reset(seed=0); env.step('crane');"
-        "r = e.evaluate(p.ScriptedPolicy('crane'), 'Wordle-v0', episodes=3, env_kwargs={'words': 'common-40'});"
-        "assert len(r.returns) == 3 and 'torch' not in sys.modules"
-    )
-    python = tmp_path / "env" / "bin" / "python"
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
