@@ -100,8 +100,8 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention within each row of a packed batch.
 
-    With `row_lengths`, one SDPA call for each run of rows of equal length; with `row_ends`, one flash-attention call for
-    all rows, on a card in half precision.
+    With `row_lengths`, one SDPA call for each run of rows of equal length; with `row_ends`, one flash-attention call
+    for all rows, on a card in half precision.
 
     Args:
         query, key, value: (1, heads, N, head width), rows side by side. With neither, any shape that transformers' own

@@ -38,6 +38,21 @@ class LMPolicy:
         """The options as plain values, for results."""
         return dataclasses.asdict(self.options) | {"max_tokens": self.max_tokens}
 
+    def fitting_rows(self, free: int | None = None) -> int:
+        """How many episodes to play at once: 64 on a CPU; on a card, as many as fit into `free` bytes, at most 4,096.
+
+        A row needs its keys and values twice, since rows are moved by copying, and logits of its next token.
+        """
+        device = next(self.algorithm.parameters()).device
+        if free is None:
+            if device.type != "cuda":
+                return 64
+            free = torch.cuda.mem_get_info(device)[0] // 2
+        config = self.algorithm.lm.config
+        token = 2 * config.num_hidden_layers * config.hidden_size * len(self.trunks)
+        row = 4 * (2 * token * self.algorithm.context_length + 8 * config.vocab_size)
+        return int(min(max(free // row, 1), 4096))
+
     def reset(self, *, seed: int, instructions: str = "") -> None:
         """Forgets every episode; `seed` is for calls that give no episodes."""
         self._rng = np.random.Generator(np.random.PCG64(seed))

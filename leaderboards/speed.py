@@ -96,12 +96,16 @@ class Training:
 
     def step(self, batch: TokenBatch) -> int:
         """One step; returns the real tokens read."""
-        self.loss(batch).backward()
+        self.descend(self.loss(batch))
+        return int(batch.attention_mask.sum())
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """What follows the loss."""
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.after()
-        return int(batch.attention_mask.sum())
 
 
 def steps_over(training: Training, batches: Iterable[TokenBatch]) -> Callable[[], float]:
@@ -180,7 +184,7 @@ def training_rows(data: TextDataset, tokenizer: TurnTokenizer, pi_beta: Path, ro
 def large_vocabulary(kind: str, queue: Any) -> None:
     """In a process of its own: peak memory (bytes beyond what stood before) and CPU seconds of one ILQL step."""
     torch.set_num_threads(1)
-    tokenizer = _Sized(50_257)
+    tokenizer = Sized(50_257)
     agent = ILQL(ILQLConfig(model={**SHAPES[SHAPE], "n_positions": 128}), tokenizer).train()
     batch = full_rows(50_257, 32, 72)
     losses: dict[str, Callable[[], torch.Tensor]] = {
@@ -199,7 +203,7 @@ def large_vocabulary(kind: str, queue: Any) -> None:
     queue.put((1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), min(seconds)))
 
 
-class _Sized(TurnTokenizer):
+class Sized(TurnTokenizer):
     """A vocabulary of a given size: speed does not depend on what its tokens are."""
 
     def __init__(self, size: int) -> None:
@@ -298,7 +302,7 @@ def growth(tokenizer: TurnTokenizer) -> dict[str, dict[str, float]]:
         str(length): rate(long, tokenizer, full_rows(size, 4_608 // length, length)) for length in (24, 72, 288, 1024)
     }
     sizes["vocabulary"] = {
-        str(words): rate(SHAPE, _Sized(words), full_rows(words, 16, 72)) for words in (64, 2_000, 10_000, 50_257)
+        str(words): rate(SHAPE, Sized(words), full_rows(words, 16, 72)) for words in (64, 2_000, 10_000, 50_257)
     }
     shapes = {"tiny": SHAPES["tiny"], "small": SHAPES["small"]}
     shapes["6 layers of 256"] = {"n_layer": 6, "n_head": 8, "n_embd": 256, "n_positions": 512}

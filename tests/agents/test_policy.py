@@ -8,8 +8,9 @@ from agents.bc import BC
 from agents.decoding import Decoding, guided, policy_log_probs
 from agents.ilql import ILQL, ILQLConfig
 from agents.model import trunk_of
-from agents.trainer import TrainConfig
+from agents.trainer import TrainConfig, train
 from lmrl_envs.core import Turn
+from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import rollout
 from lmrl_envs.generation import KeyValueRows, draw, generate
 from tests.agents.games import NANO
@@ -187,6 +188,28 @@ def test_a_history_longer_than_the_context_keeps_its_newest_turns(bc):
     history = [Turn("agent", "crane"), Turn("env", "bbbbb")] * 30
     policy = bc.policy(temperature=0.0)
     assert policy.act([history]) == policy.act([[Turn("agent", "zzzzz"), *history]])
+
+
+def test_rows_that_fit_into_memory(bc, ilql):
+    assert bc.policy().fitting_rows() == 64
+    one = 4 * (4 * NANO["n_layer"] * NANO["n_embd"] * NANO["n_positions"] + 8 * len(bc.tokenizer))
+    assert bc.policy().fitting_rows(free=10 * one) == 10
+    assert ilql.policy(beta=1.0).fitting_rows(free=10 * one) < 10  # two trunks
+    assert bc.policy().fitting_rows(free=0) == 1
+    assert bc.policy().fitting_rows(free=2**50) == 4096
+
+
+@pytest.mark.slow
+def test_greedy_texts_agree_across_batch_sizes_in_a_thousand_games(tokenizer, tmp_path):
+    """Of a trained net, whose choices are as close as real ones: at least 99.9 % of 1,024 games."""
+    data = load_dataset("wordle/human-v0", words="common-40", mix="wide", games=20_000)
+    config = TrainConfig(model="tiny", steps=250, lr=2e-3, warmup=20, device="cpu")
+    agent = train(BC(config, tokenizer), data, out=tmp_path).algorithm
+    played = [
+        [e.turns for e in play(agent, episodes=1024, batch_size=size, temperature=0.0)] for size in (256, 64, 7, 1)
+    ]
+    for other in played[1:]:
+        assert sum(a == b for a, b in zip(played[0], other, strict=True)) >= 1023
 
 
 def test_options_out_of_range_are_refused(bc):
