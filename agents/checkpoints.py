@@ -25,7 +25,7 @@ from lmrl_envs.errors import CheckpointError
 from lmrl_envs.files import atomic_path, file_hash, write_atomic
 
 if TYPE_CHECKING:
-    from agents.trainer import Algorithm
+    from agents.algorithm import Algorithm
 
 FORMAT = 1
 AGENT, TOKENIZER, MODEL, TRAINING = "agent.json", "tokenizer.json", "model.safetensors", "training.safetensors"

@@ -14,7 +14,7 @@ from lmrl_envs.core import EpisodeKey, Turn
 from lmrl_envs.generation import KeyValueRows, generate
 
 if TYPE_CHECKING:
-    from agents.trainer import Algorithm
+    from agents.algorithm import Algorithm
 
 
 class LMPolicy:
