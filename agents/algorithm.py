@@ -74,6 +74,10 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
 
 
+PRESETS: dict[str, dict[str, Any]] = {"paper": {"gamma": 0.99, "gamma_turn": 1.0}}
+"""Fields of a configuration by name: `paper` discounts each token, as the ILQL paper did, instead of each turn."""
+
+
 class Prepared(NamedTuple):
     """What an algorithm makes of its data before the first step."""
 

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agents.algorithm import PRESETS, Algorithm, TrainConfig
 from agents.tokenizers import tokenizer_for
-from agents.trainer import Algorithm, TrainConfig, train
+from agents.trainer import train
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import evaluate
 
@@ -25,6 +26,7 @@ def main(*algorithms: type[Algorithm], argv: list[str] | None = None) -> None:
         "--variant", type=json.loads, default={"words": "common-40"}, help="JSON, as load_dataset takes it"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the agent and its curve")
+    parser.add_argument("--preset", choices=PRESETS, help="a group of settings; options given beside it win")
     parser.add_argument("--episodes", type=int, default=512, help="episodes to play at the end; 0: none")
     parser.add_argument("--no-resume", action="store_true", help="start anew, replacing what --out holds")
     fields = {field.name: field for algorithm in algorithms for field in dataclasses.fields(algorithm.Config)}
@@ -34,6 +36,7 @@ def main(*algorithms: type[Algorithm], argv: list[str] | None = None) -> None:
     given = vars(parser.parse_args(argv))
 
     algorithm = by_name[given.pop("algorithm")]
+    given = PRESETS.get(given.pop("preset"), {}) | given
     options = {name: given.pop(name) for name in ("dataset", "variant", "out", "episodes", "no_resume")}
     try:
         config: TrainConfig = algorithm.Config(**given)
