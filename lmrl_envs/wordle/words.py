@@ -32,9 +32,12 @@ def load_words(words: WordList) -> tuple[str, ...]:
     Raises:
         ValueError: a word is not five letters a-z or comes twice, the list is empty, or a string is neither a bundled
             name nor a file. The message names the file and the line.
+        TypeError: `words` is none of the three.
     """
     if isinstance(words, str | Path):
         return _load_file(str(words))
+    if not isinstance(words, Iterable):
+        raise TypeError(f"expected a word list's name, a path or a sequence of words, got {words!r}")
     return _checked(enumerate(words, start=1), source="the given words", place="item")
 
 

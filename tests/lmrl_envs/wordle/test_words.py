@@ -59,6 +59,11 @@ def test_a_bad_sequence_is_named_with_its_item(words: list, message: str) -> Non
         load_words(words)
 
 
+def test_what_is_no_list_of_words_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected a word list's name, a path or a sequence of words, got 5"):
+        load_words(5)  # type: ignore[arg-type]
+
+
 def test_neither_a_name_nor_a_file_lists_close_matches() -> None:
     with pytest.raises(ValueError, match=r"unknown word list 'comon-40'; did you mean 'common-40'.*no file"):
         load_words("comon-40")
