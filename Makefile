@@ -3,6 +3,9 @@ PYTHON ?= python3
 SUITE  ?= quick
 # A further package index for torch: PyTorch's own CPU index saves a machine without a card several GB.
 TORCH_INDEX ?=
+# The browser that tests open the page in; they are skipped where there is none.
+CHROME ?= chromium
+export CHROME
 
 RUN     := .venv/bin/python
 INSTALL := .venv/.installed
