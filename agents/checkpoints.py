@@ -62,7 +62,9 @@ def load_agent(folder: Path, *, device: str = "auto", algorithm: type[Algorithm]
     name = content["algorithm"]
     if algorithm is None:
         if name not in ALGORITHMS:
-            raise CheckpointError(f"{folder / AGENT}: {name!r} is not registered; agents.load(folder, algorithm=its class) brings it back")
+            raise CheckpointError(
+                f"{folder / AGENT}: {name!r} is not registered; agents.load(folder, algorithm=its class) brings it back"
+            )
         algorithm = algorithm_class(name)
     try:
         config = algorithm.Config(**content["config"])
