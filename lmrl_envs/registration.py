@@ -133,7 +133,8 @@ def load_attribute(where: str | Any) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise ImportError(f"{module_name} has no {attribute!r}; expected one of {sorted(vars(module))}") from None
+        public = sorted(name for name in vars(module) if not name.startswith("_"))
+        raise ImportError(f"{module_name} has no {attribute!r}; expected one of {public}") from None
 
 
 def plain_json(value: Any) -> Any:
