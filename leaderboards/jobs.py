@@ -1,7 +1,8 @@
 """Runs as jobs: who plays what with which seed, resolved to every setting, and the key that says when it is finished.
 
 A job's folder is `<out>/<suite>/<task>/<agent>/seed<k>/`. It holds `run.json` (what to do), `result.json` (what came
-out), `train/` (checkpoint and metrics of an agent), `log.txt`, and `error.txt` where the run broke.
+out), `train/` (checkpoint and metrics of an agent), `log.txt`, and `error.txt` where the run broke. What is published
+of it is the file `leaderboards/results/<suite>/<task>/<agent>/seed<k>.json`.
 """
 
 from __future__ import annotations
@@ -18,28 +19,36 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
-from leaderboards.suites import Agent, Checkpoint, Contestant, Player, Suite
+from leaderboards.suites import Agent, BestOf, Checkpoint, Chosen, Contestant, Player, Suite
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.files import file_hash, write_atomic
 from lmrl_envs.provenance import library_version
-from lmrl_envs.registration import load_attribute
+from lmrl_envs.registration import load_attribute, make_task, plain_json
 
 SCHEMA = 1
 REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = REPOSITORY / "leaderboards" / "results"
+"""Published results."""
+EPISODES_PER_SECOND = 40
+"""What one core plays with a small model: a low guess, for budgets."""
+_OURS = ("agents", "leaderboards", "lmrl_envs")
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """One run. `run` is plain JSON and holds all that the run depends on.
 
-    Its `key` is the hash of that, its `setting` the hash of what the seeds of one row share.
+    Its `key` is the hash of that, its `setting` the hash of what the seeds of one row share. `published` is where its
+    result stands in the repository, if it does. `seconds` is a guess of how long it takes on one core.
     """
 
     folder: Path
     run: Mapping[str, Any]
     needs: tuple[Path, ...]
+    published: Path
+    seconds: float
 
     @property
     def key(self) -> str:
@@ -49,9 +58,18 @@ class Job:
     def title(self) -> str:
         return f"{self.run['agent']} on {self.run['task']['name']}, seed {self.run['seed']}"
 
+    @property
+    def result(self) -> Path:
+        """What the run writes when it is done."""
+        return self.folder / "result.json"
+
+    def done_here(self) -> bool:
+        """Whether the folder holds the result of exactly this run, and so its checkpoint."""
+        return _key_in(self.result) == self.key
+
     def finished(self) -> bool:
-        """Whether the folder holds the result of exactly this run."""
-        return _key_in(self.folder / "result.json") == self.key
+        """Whether there is a result of exactly this run, here or among the published ones."""
+        return self.done_here() or _key_in(self.published) == self.key
 
     def prepare(self) -> None:
         """Readies the folder: what another setting left there goes, what this one left stays and is taken up again."""
@@ -61,10 +79,28 @@ class Job:
         write_atomic(self.folder / "run.json", json.dumps({"schema": SCHEMA, "run": self.run}, indent=2))
 
 
-def plan(suite: Suite, contestants: Sequence[Contestant], out: Path) -> list[Job]:
+def unfinished(jobs: Sequence[Job]) -> list[Job]:
+    """The runs that are left to do, in order: those without a result, and those whose checkpoint they start from."""
+    by_folder = {job.folder: job for job in jobs}
+    wanted: set[Path] = set()
+    for job in reversed(jobs):  # needs stand before what needs them
+        if job.folder in wanted or not job.finished():
+            wanted |= {job.folder, *(folder for folder in job.needs if not by_folder[folder].done_here())}
+    return [job for job in jobs if job.folder in wanted]
+
+
+def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Path = RESULTS) -> list[Job]:
     """All runs of `contestants` on the suite's tasks, agents after those whose checkpoints they start from.
 
     Makes the suite's datasets where they are missing. A contestant to which the seed makes no difference runs once.
+
+    The key of a run covers what its numbers come from: code by the library's version (a stranger's by its file), data
+    by their hash, every setting, the seed, and the keys of the runs that it starts from. It covers neither the machine
+    nor the time, so that a result counts wherever it was made.
+
+    Args:
+        out: Where runs are done.
+        results: Where published results are.
 
     Raises:
         ImportError, ValueError: a contestant's code or configuration cannot be used.
@@ -74,10 +110,11 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path) -> list[Job
     resolved = {contestant.name: _resolve(suite, contestant) for contestant in contestants}
     for task in suite.tasks:
         dataset_hash = load_dataset(task.dataset, **task.variant).metadata.content_hash
+        starts = len(make_task(task.env_id, **task.env_kwargs).all_starts() or ())
         for contestant in contestants:
             shared = {
                 "suite": suite.name,
-                "task": dataclasses.asdict(task),
+                "task": plain_json(dataclasses.asdict(task)),
                 "dataset_hash": dataset_hash,
                 "agent": contestant.name,
                 **resolved[contestant.name],
@@ -85,8 +122,9 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path) -> list[Job
                 "library_version": library_version(),
             }
             for seed in suite.seeds if shared["seeded"] else suite.seeds[:1]:
-                folder = out / suite.name / task.name / path_safe(contestant.name) / f"seed{seed}"
-                needed = {name: folder.parents[1] / path_safe(name) / folder.name for name in needs(contestant)}
+                place = Path(suite.name, task.name, path_safe(contestant.name), f"seed{seed}")
+                folder = out / place
+                needed = {name: folder.parents[1] / path_safe(name) / folder.name for name in contestant.needs}
                 config = shared["config"] | ({"seed": seed} if isinstance(contestant, Agent) else {})
                 run = {
                     **shared,
@@ -100,8 +138,36 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path) -> list[Job
                     "reference": contestant in suite.references,
                     "command": _command(suite, contestant),
                 }
-                jobs[folder] = Job(folder, {**labels, **run}, tuple(needed.values()))
+                jobs[folder] = Job(
+                    folder,
+                    {**labels, **run},
+                    tuple(needed.values()),
+                    published=results / place.with_name(f"{place.name}.json"),
+                    seconds=_seconds(suite, starts, contestant),
+                )
     return list(jobs.values())
+
+
+def _seconds(suite: Suite, starts: int, contestant: Contestant) -> float:
+    """A guess of the time that one run takes on one core, on a task with so many starts."""
+    evaluation = suite.evaluation
+
+    def episodes(count: int | Literal["all"]) -> int:
+        return starts if count == "all" else count
+
+    once = episodes(evaluation.episodes)
+    sampled = once * evaluation.repeats
+    training, played = 0.0, sampled
+    match contestant:
+        case Agent(tokens=tokens, tokens_per_second=rate):
+            looks = evaluation.looks
+            training = (tokens or suite.tokens) / rate
+            played += once + (looks.count * episodes(looks.episodes) if looks else 0)
+        case Chosen(among=among, episodes=tried):
+            played += once + len(among) * tried
+        case BestOf(samples=samples):
+            played = samples * once
+    return training + played / EPISODES_PER_SECOND
 
 
 def _command(suite: Suite, contestant: Contestant) -> str:
@@ -159,16 +225,11 @@ def path_safe(name: str) -> str:
     return re.sub(r"[^\w.@=-]", "-", name.replace(":", ".")).lstrip(".") or "-"
 
 
-def needs(contestant: Contestant) -> tuple[str, ...]:
-    """Names of the agents whose checkpoints a contestant starts from."""
-    return contestant.needs if isinstance(contestant, Agent) else ()
-
-
 def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
     """Kind, source and configuration of a contestant, with defaults filled in, as plain JSON.
 
     `source` is what to import or load, `source_hash` the hash of its file, so that an edited policy is played again
-    (None for the agents of this library, which its version covers). `seeded` says whether the seed makes a difference.
+    (None for the code of this library, which its version covers). `seeded` says whether the seed makes a difference.
     """
     match contestant:
         case Agent(algorithm=source):
@@ -180,9 +241,14 @@ def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
                 "source_hash": _source_hash(source),
                 "config": config,
                 "tokens": tokens,
+                "behaviours": list(contestant.behaviours),
                 "seeded": True,
             }
-        case Player(factory=source):
+        case Chosen(among=among, episodes=episodes):
+            return _untrained("chosen", {"among": list(among), "episodes": episodes})
+        case BestOf(agent=agent, samples=samples):
+            return _untrained("best_of", {"agent": agent, "samples": samples})
+        case Player(factory=source, arguments=arguments):
             factory = named(source)
             if not callable(factory):
                 raise ValueError(f"{source!r}: expected a class or function that makes a policy, got {factory!r:.80}")
@@ -190,7 +256,7 @@ def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
                 "kind": "player",
                 "source": source,
                 "source_hash": _source_hash(source),
-                "config": {},
+                "config": plain_json(dict(arguments)),
                 "seeded": bool(named_parameters(factory, ["seed"])),
             }
         case Checkpoint(path=source):
@@ -204,6 +270,12 @@ def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
                 "config": {},
                 "seeded": False,
             }
+    raise TypeError(f"expected a contestant of leaderboards.suites, got {contestant!r:.80}")
+
+
+def _untrained(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What plays with the checkpoints of the same seed's agents."""
+    return {"kind": kind, "source": None, "source_hash": None, "config": config, "seeded": True}
 
 
 def _config(algorithm: str, fields: Mapping[str, Any], tokens: int) -> dict[str, Any]:
@@ -217,6 +289,8 @@ def _config(algorithm: str, fields: Mapping[str, Any], tokens: int) -> dict[str,
 
 
 def _source_hash(spec: str) -> str | None:
+    if spec.partition(".")[0] in _OURS:
+        return None
     file = getattr(sys.modules.get(spec.partition(":")[0]), "__file__", None)
     return None if file is None else file_hash(file)
 

@@ -1,13 +1,31 @@
-"""The reference players that suites name, each made from its task's arguments."""
+"""The players that suites name as references, each made from its task's arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lmrl_envs.wordle.exact import Optimal
-from lmrl_envs.wordle.solvers import Entropy, Player, PlayerPolicy, RandomConsistent, RandomWord, Rules
+from lmrl_envs.core import EpisodeKey, Turn
+from lmrl_envs.errors import unknown_name
+from lmrl_envs.policies import ScriptedPolicy
+from lmrl_envs.recipes import MIXES
+from lmrl_envs.wordle.behaviours import OPENERS, mixture
+from lmrl_envs.wordle.solvers import (
+    Entropy,
+    MarkovPlayer,
+    Optimal,
+    Player,
+    PlayerPolicy,
+    RandomConsistent,
+    RandomWord,
+    Rules,
+    Staller,
+    exact_value,
+)
 from lmrl_envs.wordle.task import WordleTask
+
+EXACT_ANSWERS = 40
+"""Up to so many hidden words, a random player's exact return takes seconds."""
 
 
 def random_word(env_kwargs: Mapping[str, Any]) -> PlayerPolicy:
@@ -30,5 +48,81 @@ def optimum(env_kwargs: Mapping[str, Any]) -> PlayerPolicy:
     return _wordle(Optimal, env_kwargs)
 
 
+def expert(env_kwargs: Mapping[str, Any]) -> PlayerPolicy:
+    """The entropy-greedy player with one of its best first words at random, as in `wordle/branching-v0`."""
+    return _wordle(lambda rules: Entropy(rules, openers=Entropy(rules).openers(OPENERS)), env_kwargs)
+
+
+def staller(env_kwargs: Mapping[str, Any]) -> PlayerPolicy:
+    """The staller of `wordle/branching-v0`, whose first word is none of the expert's."""
+    return _wordle(lambda rules: Staller(rules, avoid=Entropy(rules).openers(OPENERS)), env_kwargs)
+
+
+def empty() -> ScriptedPolicy:
+    """Says nothing at all."""
+    return ScriptedPolicy("", name="empty")
+
+
+def writer(env_kwargs: Mapping[str, Any], mix: str, name: str) -> PlayerPolicy:
+    """One of the simulated people who wrote `wordle/human-v0`, by the name that `info["behaviour"]` has."""
+    players = {player.name: player for player, _ in mixture(_rules(env_kwargs), MIXES[mix])}
+    if name not in players:
+        raise unknown_name(f"player of the mix {mix!r}", name, players)
+    return PlayerPolicy(players[name])
+
+
+def people(env_kwargs: Mapping[str, Any], mix: str) -> Crowd:
+    """All who wrote `wordle/human-v0`, one of them a game: the dataset as a policy."""
+    return Crowd([(PlayerPolicy(player), share) for player, share in mixture(_rules(env_kwargs), MIXES[mix])])
+
+
+class Crowd:
+    """Draws one of its members for each game, by their shares, and plays as that one to the end."""
+
+    name = "people"
+
+    def __init__(self, members: Sequence[tuple[PlayerPolicy, float]]) -> None:
+        self.members = members
+        self._drawn: dict[int, int] = {}
+
+    def reset(self, *, seed: int, instructions: str) -> None:
+        """Forgets who plays which game."""
+        self._drawn = {}
+
+    def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey]) -> list[str]:
+        """One word for each history."""
+        words = [""] * len(histories)
+        drawn = [self._member(episode) for episode in episodes]
+        for member in set(drawn):
+            rows = [row for row, number in enumerate(drawn) if number == member]
+            policy = self.members[member][0]
+            chosen = policy.act([histories[row] for row in rows], episodes=[episodes[row] for row in rows])
+            for row, word in zip(rows, chosen, strict=True):
+                words[row] = word
+        return words
+
+    def _member(self, episode: EpisodeKey) -> int:
+        if episode.index not in self._drawn:
+            shares = [share for _, share in self.members]
+            self._drawn[episode.index] = int(episode.rng.choice(len(shares), p=shares))
+        return self._drawn[episode.index]
+
+
+def expected_return(policy: object) -> float | None:
+    """The exact expected return of a player on a short list; None where it is not known."""
+    match policy:
+        case Crowd(members=members):
+            returns = [(expected_return(member), share) for member, share in members]
+            known = [value * share for value, share in returns if value is not None]
+            return sum(known) if len(known) == len(members) else None
+        case PlayerPolicy(player=MarkovPlayer() as player) if len(player.rules.answers) <= EXACT_ANSWERS:
+            return exact_value(player)
+    return None
+
+
 def _wordle(player: Callable[[Rules], Player], env_kwargs: Mapping[str, Any]) -> PlayerPolicy:
-    return PlayerPolicy(player(Rules.of(WordleTask(**env_kwargs))))
+    return PlayerPolicy(player(_rules(env_kwargs)))
+
+
+def _rules(env_kwargs: Mapping[str, Any]) -> Rules:
+    return Rules.of(WordleTask(**env_kwargs))

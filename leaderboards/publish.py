@@ -1,53 +1,88 @@
-"""`python -m leaderboards.publish`: keeps the results of `runs/` in `leaderboards/results/`, and in the README's table.
+"""Published results: what `python -m leaderboards.run --publish` keeps in `leaderboards/results/` and in the README.
 
-A kept result is the run's JSON without example games and training curve, as `<suite>/<task>/<agent>/seed<k>.json`.
+`python -m leaderboards.publish` writes the README's tables again from the results that are there.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
-from leaderboards.jobs import REPOSITORY
+from leaderboards.jobs import REPOSITORY, RESULTS, Job
 from leaderboards.render import markdown, read
 from lmrl_envs.files import write_atomic
 
-RESULTS = REPOSITORY / "leaderboards" / "results"
 README = REPOSITORY / "README.md"
+LARGEST = 200_000
+"""Bytes of one published result."""
+GAMES, CURVE_POINTS, DIGITS = 4, 100, 5
 _MARKED = re.compile(r"(<!-- results: [^>]*-->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
-def keep(runs: Path, results: Path) -> None:
-    """Copies every result below `runs` to `results`, without what is large."""
-    for path in sorted(runs.glob("*/*/*/seed*/result.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["train"]["curve"] = []
-        for result in record["eval"].values():
-            result["examples"] = []
-        seed = path.parent.relative_to(runs)
-        write_atomic(results / seed.with_name(f"{seed.name}.json"), json.dumps(record) + "\n")
+def publish(job: Job) -> None:
+    """Keeps the result of a finished run, and renews the README's tables where the result goes into this repository.
+
+    Raises:
+        ValueError: it is larger than `LARGEST` even without what is left out.
+    """
+    text = json.dumps(condensed(json.loads(job.result.read_text(encoding="utf-8"))), separators=(",", ":")) + "\n"
+    if len(text) > LARGEST:
+        raise ValueError(f"{job.result} is {len(text):,} bytes when condensed, and {LARGEST:,} are published at most")
+    write_atomic(job.published, text)
+    if RESULTS in job.published.parents:
+        write_readme()
+
+
+def condensed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A result file's content without most example games and points of the curve, its numbers rounded."""
+    train = record["train"]
+    results = {
+        decoding: result
+        | {"returns": [_rounded(value) for value in result["returns"]], "examples": result["examples"][:GAMES]}
+        for decoding, result in record["eval"].items()
+    }
+    curve = [{name: _rounded(value) for name, value in point.items()} for point in _thinned(train["curve"])]
+    return {**record, "train": {**train, "curve": curve}, "eval": results}
+
+
+def _thinned(curve: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """At most about `CURVE_POINTS` points, evenly spread, and all at which more was measured than the loss."""
+    step = -(-len(curve) // CURVE_POINTS) or 1
+    last = len(curve) - 1
+    measured = ("score", "validation_loss")
+    return [
+        point
+        for number, point in enumerate(curve)
+        if (last - number) % step == 0 or any(name in point for name in measured)
+    ]
+
+
+def _rounded(value: float) -> float:
+    """Five significant digits; a whole number without its point."""
+    short = float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    return int(short) if short == int(short) else short
 
 
 def with_results(readme: str, results: Path) -> str:
-    """The README with the table of the kept results, and what they were made with, between its markers."""
+    """The README with the tables of the published results, and what they were made with, between its markers."""
     tables = read(results)
     parts = ["No results are kept yet: `make leaderboard` makes them on your machine.\n"]
     if tables:
         made = tables[0].rows[0].first.provenance
         machine = f"{made['processor'] or 'an unnamed processor'}, {made['cores']} cores, {made['platform']}"
-        parts = [markdown(tables), f"\nMade by `make leaderboard` on {machine}, lmrl-envs {made['library']}.\n"]
+        parts = [markdown(tables), f"\nMade on {machine}, lmrl-envs {made['library']}.\n"]
     return _MARKED.sub(lambda match: match[1] + "".join(parts) + match[2], readme)
 
 
-def main(runs: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs")) -> None:
-    """Keeps the results of a folder in the repository and writes the README's table."""
-    keep(runs, RESULTS)
+def write_readme() -> None:
+    """Writes the tables of the published results into the README."""
     write_atomic(README, with_results(README.read_text(encoding="utf-8"), RESULTS))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(write_readme)

@@ -8,210 +8,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any, NamedTuple
 
 import jinja2
+import numpy as np
 import typer
 
+from leaderboards.jobs import RESULTS
+from leaderboards.tables import GAMES_SHOWN, Row, Run, Table, read
 from lmrl_envs.core import Episode
-from lmrl_envs.evaluate import EvalResult
 from lmrl_envs.files import write_atomic
-from lmrl_envs.statistics import Estimate, episode_difference, episode_mean, seed_mean
+from lmrl_envs.statistics import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
-GAMES_SHOWN = 4
 CURVE_WIDTH, CURVE_HEIGHT = 240, 90
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One result file."""
-
-    run: Mapping[str, Any]
-    train: Mapping[str, Any]
-    results: Mapping[str, EvalResult]
-
-    @classmethod
-    def load(cls, path: Path) -> Run:
-        """Reads what a worker wrote.
-
-        Raises:
-            ValueError: the file is cut short or holds something else.
-        """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls(data["run"], data["train"], {key: EvalResult.from_json(v) for key, v in data["eval"].items()})
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not a result of leaderboards.run ({error!r})") from error
-
-
-@dataclass(frozen=True)
-class Row:
-    """One agent's runs with one setting, one a training seed; `random` is the random player's run on the same task."""
-
-    runs: Sequence[Run]
-    headline: str
-    random: Run | None = None
-    bc: Run | None = None
-
-    @property
-    def run(self) -> Mapping[str, Any]:
-        return self.runs[0].run
-
-    @property
-    def name(self) -> str:
-        return self.run["agent"]
-
-    @property
-    def reference(self) -> bool:
-        return self.run["reference"]
-
-    @property
-    def decoded(self) -> bool:
-        """Whether greedy and sampled are two things: a policy that is not a model plays one way."""
-        return self.run["kind"] != "player"
-
-    @property
-    def episodes(self) -> int:
-        return len(self.first.returns)
-
-    @property
-    def first(self) -> EvalResult:
-        """The first seed's result under the headline decoding."""
-        return self.runs[0].results[self.headline]
-
-    def means(self, decoding: str) -> list[float]:
-        """Mean undiscounted return of each training seed."""
-        return [fmean(run.results[decoding].returns) for run in self.runs]
-
-    def mean(self, decoding: str) -> float:
-        """Over seeds."""
-        return fmean(self.means(decoding))
-
-    def estimate(self, decoding: str) -> Estimate:
-        """Student t over training seeds; with one seed, over its episodes."""
-        if len(self.runs) > 1:
-            return seed_mean(self.means(decoding))
-        return episode_mean(self.runs[0].results[decoding].returns)
-
-    @cached_property
-    def normalized(self) -> float | None:
-        """0 is the random policy, 1 the best known one; under the headline decoding."""
-        scores = [run.results[self.headline].normalized for run in self.runs]
-        known = [score for score in scores if score is not None]
-        return fmean(known) if len(known) == len(scores) else None
-
-    @cached_property
-    def gain(self) -> Estimate | None:
-        """Difference from the random player on the same episodes, under the headline decoding."""
-        if self.random is None or self.random is self.runs[0]:
-            return None
-        base = self.random.results[self.headline].returns
-        if len(self.runs) > 1:
-            return seed_mean([mean - fmean(base) for mean in self.means(self.headline)])
-        return episode_difference(self.first.returns, base)
-
-    @property
-    def degenerate(self) -> bool:
-        """Whether it says the same to everybody: by the words' variety, length and emptiness, against `bc`'s."""
-        if self.reference:
-            return False
-        if any(run.results[self.headline].metrics.get("empty", 0) > 0.01 for run in self.runs):
-            return True
-        own, bc = self.first.metrics, self.bc.results[self.headline].metrics if self.bc else {}
-        return any(own.get(key, 0) < bc[key] / 2 for key in ("distinct_2", "median_characters") if key in bc)
-
-    @property
-    def seconds(self) -> float:
-        """Training and playing, mean over seeds."""
-        shown = list(self.runs[0].results) if self.decoded else [self.headline]
-        return fmean(
-            run.train["cost"].get("seconds", 0) + sum(run.results[name].seconds for name in shown) for run in self.runs
-        )
-
-    @property
-    def parameters(self) -> int | None:
-        return self.runs[0].train["cost"].get("parameters")
-
-    @property
-    def games(self) -> list[Episode]:
-        return list(self.first.examples[:GAMES_SHOWN])
-
-
-@dataclass(frozen=True)
-class Table:
-    """All rows of one task of one suite, best first under the headline decoding."""
-
-    suite: str
-    task: Mapping[str, Any]
-    headline: str
-    decodings: Sequence[str]
-    rows: Sequence[Row]
-
-    @property
-    def seeds(self) -> int:
-        """Training seeds of the trained row that has fewest."""
-        return min((len(row.runs) for row in self.rows if row.run["seeded"]), default=0)
-
-    @property
-    def basis(self) -> str:
-        """What the intervals of trained rows are over."""
-        if self.seeds > 1:
-            return f"Student t over {self.seeds} training seeds"
-        return "one training seed, so over the episodes of one model; they say nothing about another training run"
-
-    @cached_property
-    def scale(self) -> tuple[float, float]:
-        """The range of returns that the table's drawn intervals span."""
-        ends = [end for row in self.rows for name in self.decodings for end in row.estimate(name).interval()[:2]]
-        margin = 0.04 * (max(ends) - min(ends)) or 1.0
-        return min(ends) - margin, max(ends) + margin
-
-    def place(self, value: float) -> float:
-        """Where a return stands on the scale, in percent."""
-        low, high = self.scale
-        return round(100 * (value - low) / (high - low), 2)
-
-
-def read(folder: Path) -> list[Table]:
-    """The tables of all results below a folder; a result that cannot be read is logged and left out."""
-    runs = []
-    for path in sorted([*folder.glob("*/*/*/seed*/result.json"), *folder.glob("*/*/*/seed*.json")]):
-        try:
-            runs.append(Run.load(path))
-        except ValueError as error:
-            logger.warning("left out: %s", error)
-    by_task: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in runs:
-        by_task[run.run["suite"], run.run["task"]["name"]].append(run)
-    return [_table(suite, task_runs) for (suite, _), task_runs in by_task.items()]
-
-
-def _table(suite: str, runs: Sequence[Run]) -> Table:
-    evaluation = runs[0].run["evaluation"]
-    headline = evaluation["headline"]
-    by_name = {run.run["agent"]: run for run in reversed(runs)}
-    by_setting: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_setting[run.run["setting"]].append(run)
-    rows = []
-    for same in by_setting.values():  # compared only with runs that were scored on the same episodes
-        scored_alike = {
-            name: run for name, run in by_name.items() if run.run["evaluation"] == same[0].run["evaluation"]
-        }
-        rows.append(Row(same, headline, scored_alike.get("random"), scored_alike.get("bc")))
-    rows.sort(key=lambda row: -row.mean(headline))
-    return Table(suite, runs[0].run["task"], headline, list(evaluation["decodings"]), rows)
+_FIGURES = ("normalised", "minus random", "seeds", "tuning", "time", "parameters")
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -220,31 +34,54 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    figures = ["normalised", "minus random", "seeds", "episodes", "time", "parameters"]
     lines = [
         f"**{_cell(table.task['name'])}**, suite `{_cell(table.suite)}`, by mean return ({table.headline})",
         "",
-        _markdown_row(["agent", *table.decodings, *figures]),
-        _markdown_row(["---", *["---:"] * (len(table.decodings) + len(figures))]),
+        *_markdown_rows(["agent", *table.decodings, *_FIGURES], [_markdown_figures(table, row) for row in table.rows]),
+        "",
+        f"95 % intervals in brackets: {table.basis}.",
     ]
-    for row in table.rows:
-        label = " (reference)" if row.reference else " (degenerate)" if row.degenerate else ""
-        shown = [name for name in table.decodings if row.decoded or name == table.headline]
-        lines.append(
-            _markdown_row(
-                [
-                    _cell(row.name) + label,
-                    *[_with_interval(row.estimate(name)) if name in shown else "·" for name in table.decodings],
-                    _number(row.normalized),
-                    _with_interval(row.gain) if row.gain else "–",
-                    str(len(row.runs)) if row.run["seeded"] else "–",
-                    str(row.episodes),
-                    _duration(row.seconds),
-                    _count(row.parameters),
-                ]
-            )
-        )
-    return "\n".join([*lines, "", f"95 % intervals in brackets: {table.basis}."])
+    if table.orderings:
+        rows = []
+        for better, worse, difference, p_value, verdict in table.orderings:
+            sign = {">": "&gt;", "<": "&lt;"}.get(verdict, verdict)
+            rows.append([_cell(better), sign, _cell(worse), _with_interval(difference), _number(p_value, 3)])
+        lines += ["", *_markdown_rows(["", "verdict", "", "difference", "p (Holm)"], rows)]
+        lines += ["", f"Tied: the difference's interval lies within ±{table.margin:g}."]
+    if table.gaps:
+        rows = [[_cell(gap.name), *map(_share_with_interval, gap[1:])] for gap in table.gaps]
+        lines += ["", *_markdown_rows(["gap to the optimum closed", "from the data", "from bc"], rows)]
+    return "\n".join(lines)
+
+
+def _markdown_figures(table: Table, row: Row) -> list[str]:
+    shown = [name for name in table.decodings if row.decoded or name == table.headline]
+    return [
+        f"{_cell(row.name)}{''.join(f' ({label})' for label in labels(table, row))}",
+        *[_with_interval(row.estimate(name)) if name in shown else "·" for name in table.decodings],
+        _number(row.normalized),
+        _with_interval(row.gain) if row.gain else "–",
+        str(len(row.runs)) if row.run["seeded"] else "–",
+        _tuning(row.tuning),
+        _duration(row.seconds),
+        _count(row.parameters),
+    ]
+
+
+def labels(table: Table, row: Row) -> list[str]:
+    """What stands beside a row's name."""
+    said = {
+        "reference": row.reference,
+        "degenerate": row.degenerate,
+        "not converged": row.not_converged,
+        "run here": table.published and not row.published,
+    }
+    return [label for label, holds in said.items() if holds]
+
+
+def _markdown_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---", *["---:"] * (len(headings) - 1)]
+    return [_markdown_row(cells) for cells in (headings, rule, *rows)]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -271,12 +108,38 @@ def html(tables: Sequence[Table]) -> str:
     )
 
 
-def write(runs: Path, page: Path) -> str:
-    """Writes the page of a folder of results, and its markdown tables beside it; returns the markdown."""
-    tables = read(runs)
+def write(runs: Path, page: Path, results: Path | None = None) -> list[Table]:
+    """Writes the page of a folder of runs, and of published results, and its markdown tables beside it."""
+    tables = read(runs) if results is None else read(results, runs)
     write_atomic(page, html(tables))
     write_atomic(page.with_suffix(".md"), markdown(tables))
-    return markdown(tables)
+    return tables
+
+
+class Token(NamedTuple):
+    """A token of an agent's turn and what the agent thought of it: numbers of `agents.trainer.TokenScores`."""
+
+    text: str
+    logp: float | None
+    q: float | None
+    v: float | None
+    advantage: float | None
+
+    def strength(self, scale: float) -> float:
+        """How strongly its advantage is drawn, 0 to 1; `scale` is what is drawn in full."""
+        return round(min(abs(self.advantage or 0.0) / scale, 1.0), 2)
+
+    @property
+    def side(self) -> str:
+        """Whether it is better or worse than what the agent expects."""
+        return "better" if (self.advantage or 0.0) > 0 else "worse"
+
+    @property
+    def told(self) -> str:
+        """Its numbers in words."""
+        chance = "" if self.logp is None else f", chance {np.exp(self.logp):.2f}"
+        values = [_number(value) for value in (self.advantage, self.q, self.v)]
+        return f"{self.text or 'end of turn'}: advantage {values[0]}, Q {values[1]}, V {values[2]}{chance}"
 
 
 class Line(NamedTuple):
@@ -286,28 +149,45 @@ class Line(NamedTuple):
     text: str
     tiles: tuple[tuple[str, str], ...] = ()
     label: str = ""
+    tokens: tuple[Token, ...] = ()
 
 
-def board(episode: Episode) -> list[Line]:
-    """An episode's turns for drawing: a guess that was answered with its colours becomes tiles, all else is text."""
+def board(episode: Episode, scores: Sequence[Mapping[str, Sequence[Any]]] = ()) -> list[Line]:
+    """An episode's turns for drawing: a guess that was answered with its colours becomes tiles, all else is text.
+
+    `scores` are those of its agent turns' tokens, in order.
+    """
     lines: list[Line] = []
+    remaining = iter(scores)
     for turn, after in zip_longest(episode.turns, episode.turns[1:]):
         if turn.role == "env" and lines and lines[-1].tiles:
             continue  # drawn as the colours of the guess before it
-        guess = turn.text.strip()
+        guess, label = turn.text.strip(), ""
+        tiles: tuple[tuple[str, str], ...] = ()
         if turn.role == "agent" and after and len(after.text) == len(guess) and set(after.text) <= set(_COLOURS):
             label = f"{guess}: {', '.join(_COLOURS[colour] for colour in after.text)}"
-            lines.append(Line(turn.role, turn.text, tuple(zip(guess, after.text, strict=True)), label))
-        else:
-            lines.append(Line(turn.role, turn.text))
+            tiles = tuple(zip(guess, after.text, strict=True))
+        of_turn = next(remaining, {}) if turn.role == "agent" else {}
+        tokens = tuple(map(Token, *(of_turn[name] for name in Token._fields))) if of_turn else ()
+        lines.append(Line(turn.role, turn.text, tiles, label, tokens))
     return lines
 
 
 _COLOURS = {"g": "right place", "y": "elsewhere", "b": "absent"}
 
 
-def curve(runs: Sequence[Run], key: str = "loss") -> dict[str, Any] | None:
-    """Points of a training curve for SVG, one line a seed, with the axes' ends; None where nothing was learnt."""
+def advantage_scale(run: Run) -> float:
+    """The advantage that is drawn in full strength: only one token in ten has a larger one."""
+    turns = [turn for game in run.scores[:GAMES_SHOWN] for turn in game]
+    advantages = [abs(value) for turn in turns for value in turn["advantage"] if value is not None]
+    return float(np.quantile(advantages, 0.9)) if advantages and any(advantages) else 1.0
+
+
+def curve(runs: Sequence[Run], key: str = "loss", ends: tuple[float, float] | None = None) -> dict[str, Any] | None:
+    """Points of a curve over training for SVG, one line a seed, with the axes' ends; None where there is none.
+
+    `ends` are those of the vertical axis; without them the curve spans it.
+    """
     lines = [
         [(point["tokens"], point[key]) for point in run.train["curve"] if point.get(key) is not None] for run in runs
     ]
@@ -315,14 +195,21 @@ def curve(runs: Sequence[Run], key: str = "loss") -> dict[str, Any] | None:
     if not lines:
         return None
     last = max(x for line in lines for x, _ in line)
-    values = [y for line in lines for _, y in line]
-    low, high = min(values), max(values)
+    low, high = ends or (min(y for line in lines for _, y in line), max(y for line in lines for _, y in line))
     height = high - low or 1.0
     points = [
         " ".join(f"{CURVE_WIDTH * x / last:.1f},{CURVE_HEIGHT * (1 - (y - low) / height):.1f}" for x, y in line)
         for line in lines
     ]
     return {"lines": points, "low": low, "high": high, "tokens": last}
+
+
+def score_ends(table: Table) -> tuple[float, float] | None:
+    """The range of all scores that were seen during training, and of the best known return."""
+    scores = [
+        point["score"] for row in table.rows for run in row.runs for point in run.train["curve"] if "score" in point
+    ]
+    return (min(scores), max([*scores, *([] if table.best is None else [table.best])])) if scores else None
 
 
 def _templates() -> jinja2.Environment:
@@ -333,14 +220,45 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "duration": _duration, "count": _count, "cell": _cell}
-    environment.globals |= {"board": board, "curve": curve, "width": CURVE_WIDTH, "height": CURVE_HEIGHT}
+    environment.filters |= {
+        "number": _number,
+        "share": _share,
+        "duration": _duration,
+        "count": _count,
+        "tuning": _tuning,
+    }
+    environment.globals |= {
+        "board": board,
+        "curve": curve,
+        "labels": labels,
+        "score_ends": score_ends,
+        "advantage_scale": advantage_scale,
+        "width": CURVE_WIDTH,
+        "height": CURVE_HEIGHT,
+    }
     return environment
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     """A signed number with a real minus; a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _share(value: float) -> str:
+    """A share in percent."""
+    return f"{_number(100 * value, 0)} %"
+
+
+def _share_with_interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    interval = estimate.interval()
+    return f"{_share(estimate.value)} [{_share(interval.low)}, {_share(interval.high)}]"
+
+
+def _tuning(tuning: Mapping[str, Any]) -> str:
+    """Trials, and the episodes that were played to choose among them."""
+    return f"{tuning['trials']} trials, {_count(tuning['episodes'])} episodes" if tuning else "–"
 
 
 def _duration(seconds: float) -> str:
@@ -370,11 +288,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    runs: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="The page; its table goes beside it as .md.")] = Path("leaderboard.html"),
+    results: Annotated[Path, typer.Option(help="Folder of published results.")] = RESULTS,
 ) -> None:
-    """Writes the page of the results in a folder."""
-    print(write(runs, out))
+    """Writes the page of the published results and of the runs in a folder."""
+    print(markdown(write(runs, out, results)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 Each run is a process of its own, with one thread, and writes one JSON. Finished runs are skipped, a broken one is
 reported and the others go on, Ctrl-C saves the state of those at work; the same command goes on from there.
+`--dry-run` tells what is left to do and how long it takes; `--publish` keeps the results of a frozen suite in the
+repository, each as it is finished.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, NoReturn
@@ -22,10 +24,12 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from leaderboards import render
-from leaderboards.jobs import Job, needs, plan
+from leaderboards import publish, render
+from leaderboards.jobs import RESULTS, Job, plan, unfinished
 from leaderboards.suites import Agent, Checkpoint, Contestant, Player, Suite, get_suite
+from leaderboards.tables import DECODED
 from lmrl_envs.errors import LmrlError, unknown_name
 
 POLL_SECONDS = 0.2
@@ -53,10 +57,10 @@ def choose(
         return list(known.values())
     chosen: list[Contestant] = [suite.references[0]]
     for name in agents:
-        if ":" in name:
+        if name in known:
+            chosen += _with_needs(known[name], known)
+        elif ":" in name:
             chosen.append(Player(name, name))
-        elif name in known:
-            chosen += [*(known[needed] for needed in needs(known[name])), known[name]]
         else:
             raise unknown_name(f"agent of suite {suite.name} (a policy of your own is 'pkg.mod:Name')", name, known)
     chosen += [Agent(name, name) for name in algorithms]
@@ -64,19 +68,33 @@ def choose(
     return list({contestant.name: contestant for contestant in chosen}.values())
 
 
-def execute(jobs: Sequence[Job], processes: int, console: Console) -> list[Job]:
+def _with_needs(contestant: Contestant, known: Mapping[str, Contestant]) -> list[Contestant]:
+    """What a contestant starts from, first to last, and itself."""
+    return [other for name in contestant.needs for other in _with_needs(known[name], known)] + [contestant]
+
+
+def execute(
+    jobs: Sequence[Job], processes: int, console: Console, keep: Callable[[Job], None] | None = None
+) -> list[Job]:
     """Does the jobs, at most `processes` at once; returns those that broke or could not begin.
+
+    Args:
+        jobs: All of them; finished ones are skipped.
+        processes: At most so many at once.
+        console: Gets a line for each.
+        keep: Called with each one whose result is here, as soon as it is.
 
     Raises:
         KeyboardInterrupt: after the runs at work have saved their state.
     """
-    waiting = [job for job in jobs if not job.finished()]
+    waiting = unfinished(jobs)
     failed: list[Job] = []
     running: dict[subprocess.Popen[bytes], Job] = {}
     with Screen(console) as screen:
         for job in jobs:
             if job not in waiting:
                 screen.line(job, "finished before", style="dim")
+                _keep(job, keep, screen)
         try:
             while waiting or running:
                 for job in list(waiting):
@@ -92,8 +110,9 @@ def execute(jobs: Sequence[Job], processes: int, console: Console) -> list[Job]:
                 for process in [process for process in running if process.poll() is not None]:
                     job = running.pop(process)
                     screen.end(job)
-                    if job.finished():
+                    if job.done_here():
                         screen.line(job, "done", _scores(job), style="green")
+                        _keep(job, keep, screen)
                     else:
                         failed.append(job)
                         screen.line(job, "broken", _reason(job, process.returncode), style="red")
@@ -102,6 +121,15 @@ def execute(jobs: Sequence[Job], processes: int, console: Console) -> list[Job]:
             _interrupt(running, console)
             raise
     return failed
+
+
+def _keep(job: Job, keep: Callable[[Job], None] | None, screen: Screen) -> None:
+    if keep is None or not job.done_here():
+        return
+    try:
+        keep(job)
+    except (ValueError, OSError) as error:  # the others go on
+        screen.line(job, "not published", str(error), style="red")
 
 
 def _unmet(job: Job, waiting: Sequence[Job], running: dict[subprocess.Popen[bytes], Job]) -> bool:
@@ -146,9 +174,27 @@ def _reason(job: Job, code: int) -> str:
 
 
 def _scores(job: Job) -> str:
-    results = json.loads((job.folder / "result.json").read_text(encoding="utf-8"))["eval"]
-    shown = results if job.run["kind"] != "player" else {"return": next(iter(results.values()))}
+    results = json.loads(job.result.read_text(encoding="utf-8"))["eval"]
+    shown = results if job.run["kind"] in DECODED else {"return": next(iter(results.values()))}
     return ", ".join(f"{name} {fmean(result['returns']):.2f}" for name, result in shown.items() if result["returns"])
+
+
+def budget(jobs: Sequence[Job], processes: int) -> tuple[Table, str]:
+    """What is left to do with the time that it is guessed to take, and the sum of it in words."""
+    left = unfinished(jobs)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "tokens", "core-minutes"):
+        table.add_column(heading, justify="left" if heading == "run" else "right")
+    for job in left:
+        tokens = job.run.get("tokens")
+        table.add_row(escape(job.title), f"{tokens:,}" if tokens else "", f"{job.seconds / 60:.1f}")
+    seconds = sum(job.seconds for job in left)
+    longest = max((job.seconds for job in left), default=0)
+    words = (
+        f"{len(left)} of {len(jobs)} runs to do, about {seconds / 3600:.1f} core-hours, the longest "
+        f"{longest / 60:.0f} minutes; {max(seconds / processes, longest) / 3600:.1f} hours with {processes} at once"
+    )
+    return table, words
 
 
 class Screen:
@@ -216,23 +262,35 @@ def main(
     algorithm: Annotated[list[str] | None, typer.Option(help="Train your algorithm, as pkg.mod:Name.")] = None,
     checkpoint: Annotated[list[str] | None, typer.Option(help="Score a trained agent, by path.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; the number of cores by default.")] = CORES,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what is left to do and how long it takes.")] = False,
+    keep: Annotated[bool, typer.Option("--publish", help="Keep results of a frozen suite in the repository.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder of published results.")] = RESULTS,
 ) -> None:
     """Trains and scores the agents of a suite; finished runs are skipped."""
     console = Console(highlight=False, soft_wrap=True)
     try:
         chosen = get_suite(suite)
         contestants = choose(chosen, agent or (), algorithm or (), checkpoint or ())
+        if keep and not chosen.frozen:
+            raise ValueError(f"--publish is for suites that no longer change, and {suite!r} is not frozen")
+        planned = plan(chosen, contestants, out, results)
+        runs, total = budget(planned, jobs)
+        if dry_run:
+            console.print(runs)
+        console.print(total)
+        if dry_run:
+            return
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / ".lock", timeout=0):
-            failed = execute(plan(chosen, contestants, out), jobs, console)
-            markdown = render.write(out, page)
+            failed = execute(planned, jobs, console, publish.publish if keep else None)
+            tables = render.write(out, page, results)
     except Timeout:
         _stop(f"another run is at work in {out}; wait for it, or give --out another folder")
     except (ImportError, ValueError, OSError, LmrlError) as error:
         _stop(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    console.print(markdown, markup=False)
+    console.print(render.markdown([table for table in tables if table.suite == suite]), markup=False)
     console.print(f"page: {page}")
     if failed:
         raise typer.Exit(FAILED)

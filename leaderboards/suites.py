@@ -160,10 +160,20 @@ class Suite:
     frozen: bool = False
 
 
-def _wordle(words: str, **variant: Any) -> Task:
-    return Task(f"Wordle-v0-{words}", "Wordle-v0", {"words": words}, "wordle/human-v0", {"words": words, **variant})
+def _wordle(words: str, dataset: str = "wordle/human-v0", **variant: Any) -> Task:
+    return Task(f"Wordle-v0-{words}", "Wordle-v0", {"words": words}, dataset, {"words": words, **variant})
 
 
+def _player(name: str, factory: str, /, **arguments: Any) -> Player:
+    return Player(name, f"leaderboards.players:{factory}", arguments)
+
+
+_WORDLE_PLAYERS = (
+    _player("random", "random_word"),
+    _player("random-consistent", "random_consistent"),
+    _player("entropy-greedy", "entropy_greedy"),
+    _player("optimum", "optimum"),
+)
 # In minutes, values need bolder steps than the defaults: a reward reaches the first guess over some thirty tokens, each
 # of which waits for the target average. Q of tokens that nobody wrote is still far off then; a large beta follows it.
 _QUICK_VALUES = {"pi_beta": "@bc", "tokens_per_batch": 2048, "lr": 1e-3, "polyak": 0.05, "beta": 4.0}
@@ -183,14 +193,75 @@ SUITES = {
                 Agent("ilql", "ilql", _QUICK_VALUES, tokens=5_000_000),
                 Agent("sarsa", "sarsa", _QUICK_VALUES, tokens=5_000_000),
             ),
-            references=(
-                Player("random", "leaderboards.players:random_word"),
-                Player("random-consistent", "leaderboards.players:random_consistent"),
-                Player("entropy-greedy", "leaderboards.players:entropy_greedy"),
-                Player("optimum", "leaderboards.players:optimum"),
-            ),
+            references=_WORDLE_PLAYERS,
             seeds=(0,),
             evaluation=Evaluation(episodes=512),
+        ),
+        Suite(
+            name="wordle-cpu",
+            summary="Wordle with 40 hidden words, learned from 100,000 games of people of all skills.",
+            tasks=(_wordle("common-40", mix="wide"),),
+            training={"model": "tiny", "tokens_per_batch": 2048, "lr": 1e-3, "warmup": 50, "save_every": 500},
+            tokens=16_000_000,
+            agents=(
+                Agent("bc", "bc", tokens_per_second=30_000),
+                Agent("filtered_bc", "filtered_bc", {"fraction": 0.2}, tokens_per_second=30_000),
+                Agent("filtered_bc-10", "filtered_bc", {"fraction": 0.1}, tokens_per_second=30_000),
+                Agent("filtered_bc-30", "filtered_bc", {"fraction": 0.3}, tokens_per_second=30_000),
+                Chosen("filtered_bc-chosen", ("filtered_bc", "filtered_bc-10", "filtered_bc-30"), episodes=200),
+                Agent("ilql", "ilql", {"pi_beta": "@bc"}),
+                Agent("sarsa", "sarsa", {"pi_beta": "@bc"}),
+            ),
+            references=(
+                *_WORDLE_PLAYERS,
+                _player("empty", "empty"),
+                _player("people", "people", mix="wide"),
+                _player("people-entropy", "writer", mix="wide", name="entropy"),
+                _player("people-noisy-0.25", "writer", mix="wide", name="noisy(0.25)"),
+                _player("people-noisy-0.5", "writer", mix="wide", name="noisy(0.5)"),
+                Agent("expert-bc", "bc", behaviours=("entropy",), tokens_per_second=30_000),
+                BestOf("bc-best-of-16", "bc"),
+            ),
+            seeds=(0, 1, 2, 3, 4),
+            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all")),
+            pairs=(
+                ("ilql", "sarsa"),
+                ("ilql", "filtered_bc-chosen"),
+                ("ilql", "bc"),
+                ("sarsa", "filtered_bc-chosen"),
+                ("sarsa", "bc"),
+                ("filtered_bc-chosen", "bc"),
+            ),
+            margin=0.1,
+            frozen=True,
+        ),
+        Suite(
+            name="wordle-branching",
+            summary="Games that end well only after an opening that one-step improvement shuns.",
+            tasks=(_wordle("common-40", "wordle/branching-v0"),),
+            training={"model": "tiny", "tokens_per_batch": 2048, "lr": 1e-3, "warmup": 50, "save_every": 500},
+            tokens=16_000_000,
+            agents=(
+                Agent("bc", "bc", tokens_per_second=30_000),
+                Agent("filtered_bc", "filtered_bc", {"fraction": 0.1}, tokens_per_second=30_000),
+                Agent("ilql", "ilql", {"pi_beta": "@bc", "tau": 0.9, "cql_weight": 1e-4}),
+                Agent("sarsa", "sarsa", {"pi_beta": "@bc", "tau": 0.5, "cql_weight": 1e-4}),
+                Agent("ilql-no-cql", "ilql", {"pi_beta": "@bc", "tau": 0.9, "cql_weight": 0.0}),
+                Agent("sarsa-no-cql", "sarsa", {"pi_beta": "@bc", "tau": 0.5, "cql_weight": 0.0}),
+            ),
+            references=(
+                *_WORDLE_PLAYERS,
+                _player("empty", "empty"),
+                _player("expert", "expert"),
+                _player("staller", "staller"),
+                Agent("expert-bc", "bc", behaviours=("expert",), tokens_per_second=30_000),
+                BestOf("bc-best-of-16", "bc"),
+            ),
+            seeds=(0, 1, 2),
+            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all")),
+            pairs=(("ilql", "sarsa"), ("ilql-no-cql", "sarsa-no-cql"), ("ilql", "filtered_bc"), ("ilql", "bc")),
+            margin=0.1,
+            frozen=True,
         ),
     ]
 }

@@ -8,95 +8,214 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from leaderboards.jobs import SCHEMA, named, named_parameters, our_agents, path_safe
-from lmrl_envs.core import Policy
+from leaderboards.players import expected_return
+from lmrl_envs.core import Episode, EpisodeKey, Turn
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
 from lmrl_envs.files import write_atomic
+
+if TYPE_CHECKING:
+    from agents.trainer import Algorithm
+
+GAMES_SCORED = 4
+"""Example games whose tokens are scored."""
 
 
 def perform(folder: Path) -> None:
     """Does the run of `folder/run.json` and writes `folder/result.json`."""
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))["run"]
-    match run["kind"]:
-        case "agent":
-            train, results = _agent(run, folder)
-        case "checkpoint":
-            algorithm = our_agents().load(Path(run["source"]))
-            train, results = {"curve": [], "cost": algorithm.cost()}, _play_decoded(run, algorithm)
-        case _:
-            train, results = {"curve": [], "cost": {}}, _play_once(run)
+    done = _KINDS[run["kind"]](run, folder)
     record = {
         "schema": SCHEMA,
         "run": run,
-        "train": train,
-        "eval": {decoding: result.to_json() for decoding, result in results.items()},
+        "train": {"curve": [], "cost": {}, **done.train},
+        "eval": {decoding: result.to_json() for decoding, result in done.results.items()},
+        "expected_return": done.expected_return,
+        "scores": token_scores(done.algorithm, done.results[run["evaluation"]["headline"]].examples[:GAMES_SCORED]),
     }
     write_atomic(folder / "result.json", json.dumps(record, allow_nan=False))
 
 
-def _agent(run: Mapping[str, Any], folder: Path) -> tuple[dict[str, Any], dict[str, EvalResult]]:
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What a run gave: results by decoding, how training went, the exact return where it is known, the agent."""
+
+    results: Mapping[str, EvalResult]
+    train: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    expected_return: float | None = None
+    algorithm: Algorithm | None = None
+
+
+def _agent(run: Mapping[str, Any], folder: Path) -> Done:
     agents = our_agents()
     from agents import tokenizers, trainer  # noqa: PLC0415  (after the check that it is ours; torch is heavy)
 
-    data = _data(run)
+    data, validation = _data(run), _data(run, split="validation")
     cls = agents.algorithm_class(run["source"])
-    config = cls.Config(**{field: _checkpoint_of(value, folder) for field, value in run["config"].items()})
+    fields = {
+        name: str(_needed(folder, value[1:])[0]) if isinstance(value, str) and value.startswith("@") else value
+        for name, value in run["config"].items()
+    }
+    config = cls.Config(**fields)
     algorithm = cls(config, tokenizers.tokenizer_for(data, config.model), seed=config.seed)
-    trained = trainer.train(algorithm, data, out=folder / "train")
+    trained = trainer.train(
+        algorithm, data, out=folder / "train", validation=validation, observe=_looks(run, algorithm, trainer.LOG_EVERY)
+    )
     cost = {**algorithm.cost(), "steps": trained.steps, "tokens": trained.tokens, "seconds": trained.seconds}
-    return {
-        "curve": trained.curve,
-        "cost": cost,
-        "checkpoint": os.path.relpath(trained.checkpoint, folder),
-    }, _play_decoded(run, trained.algorithm)
+    checkpoint = os.path.relpath(trained.checkpoint, folder)
+    return Done(
+        _play_decoded(run, trained.algorithm),
+        {"curve": trained.curve, "cost": cost, "checkpoint": checkpoint},
+        algorithm=trained.algorithm,
+    )
 
 
-def _checkpoint_of(value: Any, folder: Path) -> Any:
-    """Turns `"@bc"` into the path of that agent's checkpoint with the same task and seed; leaves all else."""
-    if not (isinstance(value, str) and value.startswith("@")):
-        return value
-    name, seed = value[1:], folder.name
-    needed = folder.parents[1] / path_safe(name) / seed
-    return str(needed / json.loads((needed / "result.json").read_text(encoding="utf-8"))["train"]["checkpoint"])
+def _looks(run: Mapping[str, Any], algorithm: Algorithm, spacing: int) -> Callable[[int], dict[str, float]] | None:
+    """What plays in the course of training, at some of the points of the curve, which are `spacing` steps apart."""
+    looks, steps = run["evaluation"]["looks"], run["config"]["steps"]
+    if looks is None:
+        return None
+    every = spacing * math.ceil(steps / looks["count"] / spacing)
+    decoding = run["evaluation"]["decodings"][run["evaluation"]["headline"]]
+
+    def look(step: int) -> dict[str, float]:
+        if step % every and step != steps:
+            return {}
+        result = _play(run, algorithm.policy(**decoding), episodes=looks["episodes"], repeats=1)
+        return {} if result.mean is None else {"score": result.mean}
+
+    return look
 
 
-def _play_decoded(run: Mapping[str, Any], algorithm: Any) -> dict[str, EvalResult]:
-    return {name: _play(run, algorithm.policy(**decoding)) for name, decoding in run["evaluation"]["decodings"].items()}
+def _checkpoint(run: Mapping[str, Any], folder: Path) -> Done:
+    algorithm = our_agents().load(Path(run["source"]))
+    return Done(_play_decoded(run, algorithm), {"cost": algorithm.cost()}, algorithm=algorithm)
 
 
-def _play_once(run: Mapping[str, Any]) -> dict[str, EvalResult]:
+def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
+    """Plays the candidates on other episodes than the evaluation's, and the best of them on these."""
+    evaluation, config = run["evaluation"], run["config"]
+    decoding = evaluation["decodings"][evaluation["headline"]]
+    needed = {name: _needed(folder, name) for name in config["among"]}
+    candidates = {name: our_agents().load(checkpoint) for name, (checkpoint, _) in needed.items()}
+    tried = {
+        name: _play(
+            run, algorithm.policy(**decoding), episodes=config["episodes"], repeats=1, seed=evaluation["seed"] + 1
+        )
+        for name, algorithm in candidates.items()
+    }
+    best = max(tried, key=lambda name: tried[name].mean or -math.inf)
+    tuning = {"trials": len(tried), "episodes": len(tried) * config["episodes"], "chosen": best}
+    results = {
+        name: dataclasses.replace(result, tuning=tuning)
+        for name, result in _play_decoded(run, candidates[best]).items()
+    }
+    spent = sum(record["train"]["cost"]["seconds"] for _, record in needed.values())
+    cost = {**candidates[best].cost(), "seconds": spent + sum(result.seconds for result in tried.values())}
+    return Done(results, {"cost": cost}, algorithm=candidates[best])
+
+
+def _best_of(run: Mapping[str, Any], folder: Path) -> Done:
+    """Plays every episode again and again, sampled, and keeps each one's best return."""
+    config = run["config"]
+    algorithm = our_agents().load(_needed(folder, config["agent"])[0])
+    policy = algorithm.policy(temperature=1.0)
+    results = [_play(run, Again(policy, trial), repeats=1) for trial in range(config["samples"])]
+    best = np.argmax([result.returns for result in results], axis=0)
+
+    def chosen(field: str) -> tuple[Any, ...]:
+        return tuple(values[trial] for trial, *values in zip(best, *(getattr(r, field) for r in results), strict=False))
+
+    result = dataclasses.replace(
+        results[0],
+        returns=chosen("returns"),
+        lengths=chosen("lengths"),
+        examples=chosen("examples"),
+        metrics={},
+        decoding={**policy.decoding, "best_of": config["samples"]},
+        seconds=sum(result.seconds for result in results),
+    )
+    return Done(dict.fromkeys(run["evaluation"]["decodings"], result), {"cost": algorithm.cost()})
+
+
+class Again:
+    """A policy that draws other numbers in each trial, in the same episodes."""
+
+    def __init__(self, policy: Any, trial: int) -> None:
+        self.policy, self.trial, self.name = policy, trial, policy.name
+        self._keys: dict[int, EpisodeKey] = {}
+
+    def reset(self, *, seed: int, instructions: str) -> None:
+        """Forgets every episode."""
+        self.policy.reset(seed=seed, instructions=instructions)
+        self._keys = {}
+
+    def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey]) -> list[str]:
+        """One text for each history."""
+        for index, _ in episodes:
+            if index not in self._keys:
+                seeds = np.random.SeedSequence(self.trial, spawn_key=(index, 2))
+                self._keys[index] = EpisodeKey(index, np.random.Generator(np.random.PCG64(seeds)))
+        return self.policy.act(histories, episodes=[self._keys[index] for index, _ in episodes])
+
+
+def _player(run: Mapping[str, Any], folder: Path) -> Done:
     """A policy that is not decoded from a model plays one way: every decoding holds that result, its own one empty."""
     factory, task = named(run["source"]), run["task"]
-    offers = {
+    offers: dict[str, Callable[[], Any]] = {
         "env_id": lambda: task["env_id"],
         "env_kwargs": lambda: task["env_kwargs"],
         "data": lambda: _data(run),
         "seed": lambda: run["seed"],
     }
-    result = _play(run, factory(**{name: offers[name]() for name in named_parameters(factory, list(offers))}))
-    return dict.fromkeys(run["evaluation"]["decodings"], result)
+    offered = {name: offers[name]() for name in named_parameters(factory, list(offers))}
+    policy = factory(**offered, **run["config"])
+    result = _play(run, policy)
+    return Done(dict.fromkeys(run["evaluation"]["decodings"], result), expected_return=expected_return(policy))
 
 
-def _play(run: Mapping[str, Any], policy: Policy) -> EvalResult:
-    task, evaluation = run["task"], run["evaluation"]
-    result = evaluate(
-        policy,
-        task["env_id"],
-        env_kwargs=task["env_kwargs"],
-        progress=False,
-        **{name: evaluation[name] for name in ("episodes", "repeats", "seed", "batch_size")},
-    )
+_KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], Done]] = {
+    "agent": _agent,
+    "checkpoint": _checkpoint,
+    "chosen": _chosen,
+    "best_of": _best_of,
+    "player": _player,
+}
+
+
+def _needed(folder: Path, agent: str) -> tuple[Path, dict[str, Any]]:
+    """Checkpoint and result of another agent's run with the same task and seed."""
+    other = folder.parents[1] / path_safe(agent) / folder.name
+    record = json.loads((other / "result.json").read_text(encoding="utf-8"))
+    return other / record["train"]["checkpoint"], record
+
+
+def _play_decoded(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, EvalResult]:
+    return {
+        name: _play(run, algorithm.policy(**decoding), **({"repeats": 1} if decoding.get("temperature") == 0 else {}))
+        for name, decoding in run["evaluation"]["decodings"].items()
+    }
+
+
+def _play(run: Mapping[str, Any], policy: Any, **changed: Any) -> EvalResult:
+    """Plays as the run's evaluation says, but for what is `changed`."""
+    task = run["task"]
+    how = {name: run["evaluation"][name] for name in ("episodes", "repeats", "seed", "batch_size")} | changed
+    result = evaluate(policy, task["env_id"], env_kwargs=task["env_kwargs"], progress=False, **how)
     return dataclasses.replace(
         result,
         agent=run["agent"],
@@ -106,8 +225,56 @@ def _play(run: Mapping[str, Any], policy: Policy) -> EvalResult:
     )
 
 
-def _data(run: Mapping[str, Any]) -> TextDataset:
-    return load_dataset(run["task"]["dataset"], **run["task"]["variant"])
+def _data(run: Mapping[str, Any], split: Literal["train", "validation"] = "train") -> TextDataset:
+    """The task's dataset, or what the behaviours wrote that the agent learns from."""
+    data = load_dataset(run["task"]["dataset"], split=split, **run["task"]["variant"])
+    wanted = run.get("behaviours")
+    if not wanted:
+        return data
+    written = [episode.info.get("behaviour") for episode in data]
+    chosen = data.select([row for row, behaviour in enumerate(written) if behaviour in wanted])
+    if not len(chosen):
+        names = sorted(map(str, set(written)))
+        raise ValueError(f"no episode of {run['task']['dataset']} is by {wanted}, they are by {names}")
+    return chosen
+
+
+def token_scores(algorithm: Algorithm | None, episodes: Sequence[Episode]) -> list[list[dict[str, list[Any]]]]:
+    """What an agent with values thinks of its games' tokens; empty for one without.
+
+    For each episode, for each agent turn: `text` of its tokens (the last is the end of the turn), and `logp`, `q`, `v`,
+    `advantage` of each, None where undefined.
+    """
+    if algorithm is None or not episodes:
+        return []
+    from agents.batch import collate  # noqa: PLC0415  (brings torch, which an agent has loaded)
+
+    batch = collate([algorithm.encode(episode) for episode in episodes])
+    scores = algorithm.score(batch.to(next(algorithm.parameters()).device))
+    if scores.advantage.isnan().all():
+        return []
+    values = {name: tensor.cpu().numpy() for name, tensor in scores._asdict().items()}
+    ids, mask, turn = batch.input_ids[:, 1:].numpy(), batch.action_mask.numpy(), batch.turn.numpy()
+    return [
+        [
+            {
+                "text": [algorithm.tokenizer.decode([token]) for token in ids[row, at]],
+                **{name: [_rounded(value) for value in of[row, at]] for name, of in values.items()},
+            }
+            for at in _turns(mask[row], turn[row])
+        ]
+        for row in range(len(episodes))
+    ]
+
+
+def _turns(mask: np.ndarray, turn: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions of each agent turn's tokens in a row, (T,) each."""
+    for number in np.unique(turn[mask]):
+        yield np.flatnonzero(mask & (turn == number))
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None
 
 
 def _stop_with(parent: int) -> None:

@@ -184,7 +184,7 @@ def test_a_game_opens_as_a_coloured_board(tmp_path, write_result, browser):
     assert len({absent, elsewhere, right}) == 3
     assert geese == [absent, elsewhere, elsewhere, absent, absent]
     assert elder == [right] * 5
-    browser.click("document.querySelector('details:has(dl) > summary')")
+    browser.click("document.querySelector('details:has(> dl) > summary')")
     assert browser.evaluate("document.querySelector('details dl').checkVisibility()")
     assert browser.complaints == []
 

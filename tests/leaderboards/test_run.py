@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from leaderboards import run, suites
 from leaderboards.jobs import named, named_parameters, path_safe, plan
-from leaderboards.render import read
-from leaderboards.suites import Agent, Evaluation, Player, Suite, Task
+from leaderboards.suites import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
+from leaderboards.tables import read
 from lmrl_envs.errors import UnknownNameError
 from lmrl_envs.evaluate import EvalResult
 
@@ -66,6 +66,11 @@ class Leaves:
 
 
 @pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder outside the repository, with a stranger's code, where suite `tiny` can be run."""
     (tmp_path / "strangers.py").write_text(STRANGERS)
@@ -89,7 +94,7 @@ def test_a_suite_is_trained_scored_and_shown_and_then_skipped(folder):
     assert done.exit_code == 0, done.output
     assert "done" in done.output
     bc, ilql, random = (result(folder, name) for name in ("bc", "ilql", "random"))
-    assert set(bc) == {"schema", "run", "train", "eval"}
+    assert set(bc) == {"schema", "run", "train", "eval", "expected_return", "scores"}
     for record in (bc, ilql, random):
         greedy, sampled = (EvalResult.from_json(record["eval"][name]) for name in ("greedy", "sampled"))
         assert len(greedy.returns) == len(sampled.returns) == 12
@@ -119,6 +124,67 @@ def test_a_suite_is_trained_scored_and_shown_and_then_skipped(folder):
     (row,) = [row for row in read(folder / "runs")[0].rows if row.run["kind"] == "checkpoint"]
     assert row.first.returns == tuple(bc["eval"]["greedy"]["returns"])
     assert row.parameters == bc["train"]["cost"]["parameters"]
+
+
+def test_a_dry_run_tells_the_time_and_does_nothing(folder):
+    done = command("--dry-run", "--agent", "ilql", "--jobs", "2")
+    assert done.exit_code == 0, done.output
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert "ilql on wordle, seed 0 5,000 0.0" in lines
+    assert lines[-1].startswith("3 of 3 runs to do, about 0.0 core-hours, the longest 0 minutes")
+    assert not (folder / "runs").exists()
+
+
+def test_time_is_guessed_from_tokens_and_episodes(folder, results):
+    slow = Agent("slow", "bc", tokens=720_000, tokens_per_second=100)
+    suite = replace(TINY, evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(10, 40)))
+    contestants = [slow, Chosen("chosen", ("slow",), 360), BestOf("best", "slow"), TINY.references[0]]
+    planned = plan(suite, contestants, folder / "runs", results)
+    # 40 starts, greedy once and sampled 50 times, are 2,040 episodes; 10 looks at 40 each; 40 episodes a second
+    assert [job.seconds for job in planned] == [7200 + 2440 / 40, 2400 / 40, 16 * 40 / 40, 2000 / 40]
+    _, words = run.budget(planned, 2)
+    assert words == "4 of 4 runs to do, about 2.1 core-hours, the longest 121 minutes; 2.0 hours with 2 at once"
+
+
+def test_a_suite_that_may_change_is_not_published(folder):
+    done = command("--publish")
+    assert done.exit_code == 2
+    assert "--publish is for suites that no longer change, and 'tiny' is not frozen" in " ".join(done.stderr.split())
+
+
+def test_published_results_are_kept_and_not_made_again(folder, results, monkeypatch):
+    monkeypatch.setitem(suites.SUITES, "tiny", replace(TINY, frozen=True))
+    options = ["--results", str(results)]
+    done = command("--agent", "bc", "--publish", *options)
+    assert done.exit_code == 0, done.output
+    kept = results / "tiny" / "wordle" / "bc" / "seed0.json"
+    assert json.loads(kept.read_text())["run"] == result(folder, "bc")["run"]
+    written = kept.stat().st_mtime_ns
+
+    clone = ["--out", "clone", *options]
+    assert "0 of 2 runs to do" in command("--agent", "bc", *clone).output
+    again = command("--agent", "ilql", *clone)
+    assert again.exit_code == 0, again.output
+    assert "2 of 3 runs to do" in again.output  # bc once more, since ilql starts from its checkpoint
+    assert kept.stat().st_mtime_ns == written
+    (table,) = read(results, folder / "clone")
+    assert {row.name: row.published for row in table.rows} == {"bc": True, "random": True, "ilql": False}
+    assert "| ilql (run here) |" in (folder / "leaderboard.md").read_text()
+
+
+def test_the_key_covers_what_a_run_depends_on_and_nothing_else(folder, results, monkeypatch):
+    def key(suite: Suite) -> str:
+        return plan(suite, suite.agents[:1], folder / "runs", results)[0].key
+
+    before = key(TINY)
+    changed = {"summary": "Another.", "frozen": True, "pairs": (("ilql", "bc"),), "margin": 0.5, "seeds": (0, 1)}
+    for name, value in changed.items():
+        assert key(replace(TINY, **{name: value})) == before, name
+    assert key(replace(TINY, agents=(Agent("bc", "bc", tokens_per_second=1.0),))) == before
+    for name, value in {"tokens": 6_000, "seeds": (1,), "evaluation": Evaluation(episodes=13)}.items():
+        assert key(replace(TINY, **{name: value})) != before, name
+    monkeypatch.setattr("leaderboards.jobs.library_version", lambda: "0.0.0")
+    assert key(TINY) != before
 
 
 def test_broken_runs_are_reported_and_the_others_go_on(folder):

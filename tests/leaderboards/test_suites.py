@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from leaderboards.jobs import named, plan
-from leaderboards.suites import SUITES, Agent, get_suite
+from leaderboards.jobs import named, named_parameters, plan
+from leaderboards.suites import SUITES, Agent, BestOf, Chosen, Player, get_suite
 from lmrl_envs.errors import UnknownNameError
 from lmrl_envs.registration import make_task
 
@@ -19,21 +19,37 @@ def test_an_unknown_suite_names_close_ones():
 def test_names_are_unique_and_agents_stand_after_what_they_start_from(suite):
     names = [contestant.name for contestant in (*suite.agents, *suite.references)]
     assert len(set(names)) == len(names)
-    for position, agent in enumerate(suite.agents):
-        assert set(agent.needs) <= set(names[:position])
+    for position, contestant in enumerate((*suite.agents, *suite.references)):
+        assert set(contestant.needs) <= set(names[:position])
+    assert {name for pair in suite.pairs for name in pair} <= set(names)
+    assert suite.references[0].name == "random"
 
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
 def test_reference_players_can_be_made_for_every_task(suite):
     for task in suite.tasks:
         make_task(task.env_id, **task.env_kwargs)
+        offered = {"env_kwargs": task.env_kwargs}
         for player in suite.references:
-            assert callable(named(player.factory)(task.env_kwargs).act)
+            if isinstance(player, Player):
+                factory = named(player.factory)
+                wanted = {name: offered[name] for name in named_parameters(factory, list(offered))}
+                assert callable(factory(**wanted, **player.arguments).act)
+
+
+@pytest.mark.parametrize("suite", [suite for suite in SUITES.values() if suite.frozen], ids=lambda suite: suite.name)
+def test_frozen_suites_take_at_most_twelve_core_hours_in_runs_of_at_most_one(suite, tmp_path):
+    small = [replace(task, variant={**task.variant, "games": 10}) for task in suite.tasks]  # the time is by tokens
+    jobs = plan(replace(suite, tasks=small), [*suite.agents, *suite.references], tmp_path, tmp_path)
+    assert sum(job.seconds for job in jobs) <= 12 * 3600
+    assert max(job.seconds for job in jobs) <= 3600
 
 
 def test_an_agent_needs_the_agents_that_its_values_name():
     assert Agent("ilql", "ilql", {"pi_beta": "@bc", "tau": 0.9}).needs == ("bc",)
     assert Agent("bc", "bc").needs == ()
+    assert Chosen("chosen", ("a", "b"), episodes=10).needs == ("a", "b")
+    assert BestOf("best", "bc").needs == ("bc",)
 
 
 def test_quick_is_planned_with_every_setting_and_steps_from_its_budget(tmp_path):

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agents
+from leaderboards.jobs import plan
+from leaderboards.suites import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
+from leaderboards.worker import perform, token_scores
+from lmrl_envs.datasets import load_dataset
+from lmrl_envs.evaluate import EvalResult
+
+EVERYBODY = Suite(
+    name="everybody",
+    summary="Every kind of contestant, for tests.",
+    tasks=(
+        Task("wordle", "Wordle-v0", {"words": "common-40"}, "wordle/human-v0", {"words": "common-40", "games": 300}),
+    ),
+    training={"model": "tiny", "tokens_per_batch": 512},
+    tokens=28_000,
+    agents=(
+        Agent("bc", "bc"),
+        Agent("best-tenth", "filtered_bc", {"fraction": 0.1}),
+        Chosen("chosen", ("bc", "best-tenth"), episodes=8),
+        Agent("ilql", "ilql", {"pi_beta": "@bc"}),
+    ),
+    references=(
+        Player("random", "leaderboards.players:random_word"),
+        Player("people", "leaderboards.players:people", {"mix": "wide"}),
+        Agent("expert-bc", "bc", behaviours=("entropy",), tokens=512),
+        BestOf("best-of-4", "bc", samples=4),
+    ),
+    seeds=(3,),
+    evaluation=Evaluation(episodes="all", repeats=2, looks=Looks(count=2, episodes="all")),
+)
+
+
+def performed(suite: Suite, out: Path) -> dict[str, dict[str, Any]]:
+    """Does all runs in this process, one after the other; their results by agent."""
+    jobs = plan(suite, [*suite.agents, *suite.references], out, out / "results")
+    for job in jobs:
+        job.prepare()
+        perform(job.folder)
+    return {job.run["agent"]: json.loads(job.result.read_text()) for job in jobs}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("everybody")
+
+
+@pytest.fixture(scope="module")
+def records(out: Path) -> dict[str, dict[str, Any]]:
+    return performed(EVERYBODY, out)
+
+
+def result(record: dict[str, Any], decoding: str = "greedy") -> EvalResult:
+    return EvalResult.from_json(record["eval"][decoding])
+
+
+def test_the_same_suite_and_seed_give_files_that_differ_in_seconds_only(records, tmp_path):
+    suite = replace(EVERYBODY, agents=(EVERYBODY.agents[0], EVERYBODY.agents[3]), references=EVERYBODY.references[:1])
+    again = performed(suite, tmp_path)
+    assert set(again) == {"bc", "ilql", "random"}
+    for agent, record in again.items():
+        assert without_seconds(record) == without_seconds(records[agent])
+
+
+def without_seconds(value: Any) -> Any:
+    """What a result says but for durations, and but for the clone's commit, which may change between two tests."""
+    if isinstance(value, dict):
+        left_out = ("seconds", "commit", "dirty")
+        return {name: without_seconds(item) for name, item in value.items() if name not in left_out}
+    return [without_seconds(item) for item in value] if isinstance(value, list) else value
+
+
+def test_greedy_agents_play_each_start_once_and_sampled_ones_as_often_as_asked(records):
+    assert [len(result(records["bc"], name).returns) for name in ("greedy", "sampled")] == [40, 80]
+    assert len(result(records["random"]).returns) == 80
+
+
+def test_scores_are_seen_in_the_course_of_training(records):
+    curve = records["ilql"]["train"]["curve"]
+    # 28,000 tokens in batches of 512 are 55 steps; points come every 50 steps and at the end, two of them are looks
+    assert [point["step"] for point in curve] == [50, 55]
+    assert ["score" in point for point in curve] == [True, True]
+    assert curve[-1]["score"] == result(records["ilql"]).mean
+    assert 0 < curve[-1]["validation_loss"] < math.log(300)  # under that of a uniform choice among all tokens
+
+
+def test_an_experts_pupil_learns_from_the_experts_games_alone(records, tmp_path):
+    assert records["expert-bc"]["run"]["behaviours"] == ["entropy"]
+    assert records["expert-bc"]["run"]["reference"]
+    pupil = Agent("pupil", "bc", behaviours=("nobody",))
+    with pytest.raises(ValueError, match=r"is by \['nobody'\], they are by \['consistent', 'entropy'"):
+        performed(replace(EVERYBODY, agents=(pupil,), references=()), tmp_path)
+
+
+def test_the_chosen_agent_is_the_better_one_and_its_trials_are_counted(records):
+    greedy = result(records["chosen"])
+    assert greedy.tuning["trials"] == 2
+    assert greedy.tuning["episodes"] == 16
+    assert greedy.returns == result(records[greedy.tuning["chosen"]]).returns
+    assert greedy.agent == "chosen"
+    trained = sum(records[name]["train"]["cost"]["seconds"] for name in ("bc", "best-tenth"))
+    assert records["chosen"]["train"]["cost"]["seconds"] > trained
+
+
+def test_the_best_of_several_plays_is_kept_for_each_start(records):
+    best = result(records["best-of-4"])
+    assert len(best.returns) == 40
+    for value, length, episode in zip(best.returns, best.lengths, best.examples, strict=False):
+        assert episode.total_return == value
+        assert len([turn for turn in episode.turns if turn.role == "agent"]) == length
+        assert episode.info["answer"] == episode.info["start"]["answer"]
+    assert best.decoding["best_of"] == 4
+    assert records["best-of-4"]["run"]["seeded"]
+
+
+def test_players_have_their_exact_return_beside_what_they_played(records):
+    # a uniform word of 40 at each of six guesses: minus the sum of (39/40)^k for k = 1..6
+    assert records["random"]["expected_return"] == pytest.approx(-sum((39 / 40) ** k for k in range(1, 7)))
+    assert records["people"]["expected_return"] == pytest.approx(-2.5, abs=0.01)
+    assert result(records["people"]).mean == pytest.approx(-2.5, abs=0.8)
+    assert records["bc"]["expected_return"] is None
+
+
+def test_agents_with_values_score_the_tokens_of_their_games(records, out):
+    assert records["bc"]["scores"] == []
+    assert len(records["ilql"]["scores"]) == 4
+    games = load_dataset("wordle/human-v0", words="common-40", games=300)[:2]
+    algorithm = agents.load(out / "everybody/wordle/ilql/seed3" / records["ilql"]["train"]["checkpoint"])
+    for game, episode in zip(token_scores(algorithm, games), games, strict=True):
+        guesses = [turn.text for turn in episode.turns if turn.role == "agent"]
+        assert [turn["text"] for turn in game] == [[*guess, ""] for guess in guesses]  # the last ends the turn
+        for turn in game:
+            differences = [q - v for q, v in zip(turn["q"], turn["v"], strict=True)]
+            assert differences == pytest.approx(turn["advantage"], abs=2e-4)
+            assert all(value <= 0 for value in turn["logp"])
