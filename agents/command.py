@@ -13,6 +13,7 @@ from agents.algorithm import PRESETS, Algorithm, TrainConfig
 from agents.tokenizers import tokenizer_for
 from agents.trainer import train
 from lmrl_envs.datasets import load_dataset
+from lmrl_envs.errors import CheckpointError, LmrlError
 from lmrl_envs.evaluate import evaluate
 
 
@@ -32,7 +33,8 @@ def main(*algorithms: type[Algorithm], argv: list[str] | None = None) -> None:
     fields = {field.name: field for algorithm in algorithms for field in dataclasses.fields(algorithm.Config)}
     for field in fields.values():
         flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, type=_value, default=argparse.SUPPRESS, help=f"default: {field.default}")
+        kind = {"int": int, "float": float}.get(str(field.type), _value)
+        parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=f"default: {field.default}")
     given = vars(parser.parse_args(argv))
 
     algorithm = by_name[given.pop("algorithm")]
@@ -40,14 +42,16 @@ def main(*algorithms: type[Algorithm], argv: list[str] | None = None) -> None:
     options = {name: given.pop(name) for name in ("dataset", "variant", "out", "episodes", "no_resume")}
     try:
         config: TrainConfig = algorithm.Config(**given)
-    except (TypeError, ValueError) as error:
+        data, validation = (
+            load_dataset(options["dataset"], split=split, **options["variant"]) for split in ("train", "validation")
+        )
+    except (TypeError, ValueError, OSError, LmrlError) as error:
         parser.error(str(error))
-    data, validation = (
-        load_dataset(options["dataset"], split=split, **options["variant"]) for split in ("train", "validation")
-    )
     built = algorithm(config, tokenizer_for(data, config.model), seed=config.seed)
     try:
         result = train(built, data, out=options["out"], validation=validation, resume=not options["no_resume"])
+    except CheckpointError as error:
+        parser.error(str(error))
     except KeyboardInterrupt:
         print(f"stopped; the state is in {options['out']}, the same command goes on from there", file=sys.stderr)
         raise SystemExit(130) from None
