@@ -94,6 +94,14 @@ class Player(ABC):
     def choose(self, boards: Boards, uniforms: np.ndarray) -> np.ndarray:
         """Chooses guesses, (N,) int64, with the numbers `uniforms`, (N, 2) in [0, 1)."""
 
+    def chances(self, possible: np.ndarray, played: Sequence[int]) -> np.ndarray:
+        """(G,) chance of each guess where `possible`, (A,) bool, is what is known after the guesses `played`."""
+        raise NotImplementedError(f"{self.name} has no exact values: its class defines no `chances`")
+
+    def recalls(self, played: Sequence[int]) -> Sequence[int]:
+        """Those of the guesses `played` that choices still depend on, beside what is possible and their number."""
+        return played
+
 
 class MarkovPlayer(Player):
     """A player whose choice depends on what is possible and on the number of guesses made, and on nothing else."""
@@ -101,6 +109,12 @@ class MarkovPlayer(Player):
     @abstractmethod
     def probabilities(self, possible: np.ndarray, guesses: int) -> np.ndarray:
         """(G,) chance of each guess where `possible`, (A,) bool, is what is known after so many guesses."""
+
+    def chances(self, possible: np.ndarray, played: Sequence[int]) -> np.ndarray:
+        return self.probabilities(possible, len(played))
+
+    def recalls(self, played: Sequence[int]) -> Sequence[int]:
+        return ()
 
 
 class RandomWord(MarkovPlayer):
@@ -168,6 +182,15 @@ class RepeatFirstTwo(Player):
         repeated = np.where(uniforms[:, 1] < 0.5, boards.played[:, 0], boards.played[:, 1])
         return np.where(repeated >= 0, repeated, consistent)
 
+    def chances(self, possible: np.ndarray, played: Sequence[int]) -> np.ndarray:
+        consistent = RandomConsistent(self.rules).probabilities(possible, len(played))
+        if len(played) < 2:
+            return consistent
+        return np.mean([_only(self.rules, word) if word >= 0 else consistent for word in played[:2]], axis=0)
+
+    def recalls(self, played: Sequence[int]) -> Sequence[int]:
+        return played[:2]
+
 
 class Staller(Player):
     """The same word three times, then random consistent ones. The first word is uniform over those not in `avoid`."""
@@ -188,6 +211,16 @@ class Staller(Player):
         if guesses >= 3:
             return consistent
         return np.where(boards.played[:, 0] >= 0, boards.played[:, 0], consistent)
+
+    def chances(self, possible: np.ndarray, played: Sequence[int]) -> np.ndarray:
+        if not played:
+            return np.bincount(self._first, minlength=len(self.rules.guesses)) / len(self._first)
+        if len(played) < 3 and played[0] >= 0:
+            return _only(self.rules, played[0])
+        return RandomConsistent(self.rules).probabilities(possible, len(played))
+
+    def recalls(self, played: Sequence[int]) -> Sequence[int]:
+        return played[:1] if len(played) < 3 else ()
 
 
 class Entropy(MarkovPlayer):
@@ -245,6 +278,13 @@ class Entropy(MarkovPlayer):
         entropies = _entropies(self._table[:, candidates])
         tied = entropies >= entropies.max() - _TIE
         return int(self._words[own[np.argmax(tied[own])] if tied[own].any() else np.argmax(tied)])
+
+
+def _only(rules: Rules, guess: int) -> np.ndarray:
+    """(G,) chances of a player who is sure of one guess."""
+    chances = np.zeros(len(rules.guesses))
+    chances[guess] = 1.0
+    return chances
 
 
 def _nth_possible(possible: np.ndarray, uniforms: np.ndarray) -> np.ndarray:

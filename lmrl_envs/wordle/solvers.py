@@ -7,7 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 from lmrl_envs.registration import ReferenceScores
-from lmrl_envs.wordle.exact import Optimal, exact_value
+from lmrl_envs.wordle.exact import (
+    CrowdTable,
+    ExactTable,
+    Optimal,
+    PlayerValues,
+    exact_value,
+    loss_floor,
+    playout_values,
+)
 from lmrl_envs.wordle.players import (
     Boards,
     Entropy,
@@ -27,19 +35,24 @@ from lmrl_envs.wordle.words import load_words
 
 __all__ = [
     "Boards",
+    "CrowdTable",
     "Entropy",
+    "ExactTable",
     "MarkovPlayer",
     "Noisy",
     "Optimal",
     "Player",
     "PlayerPolicy",
+    "PlayerValues",
     "RandomConsistent",
     "RandomWord",
     "RepeatFirstTwo",
     "Rules",
     "Staller",
     "exact_value",
+    "loss_floor",
     "play",
+    "playout_values",
     "reference_scores",
 ]
 
