@@ -276,7 +276,7 @@ def load_dataset(
         split: The part to load. Every part of a task has episodes of its own.
         root: The folder that holds datasets; by default `datasets` in `$LMRL_HOME` or in the user's cache folder.
         variant: The task's arguments and the recipe's own that the recipe declares, such as `words="common-40"`, and
-            `games=`, the number of episodes.
+            `games=`, the number of episodes, or of the expert games that others branch off.
 
     Raises:
         ValueError: an id, a split, a variant or its value is unknown; the message lists close matches.
@@ -301,7 +301,8 @@ def load_dataset(
                     metadata, reference_returns=reference_scores(recipe.env_id, settled.env_kwargs)
                 )
                 episodes = _made(recipe, dataset_id, split, variant, root)
-                return write_dataset(path, track(episodes, description=f"{dataset_id} {split}", total=games), metadata)
+                total = games if recipe.counts == "episodes" else None
+                return write_dataset(path, track(episodes, description=f"{dataset_id} {split}", total=total), metadata)
     dataset = TextDataset.read(path)
     for name in ("env_id", "env_kwargs", "dataset_id", "split", "variant"):
         if getattr(dataset.metadata, name) != getattr(metadata, name):

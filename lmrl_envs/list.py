@@ -39,14 +39,15 @@ def datasets_table(folder: Path) -> Table:
     for split in SPLITS:
         table.add_column(split, justify="right")
     table.add_column("made")
-    notes = ["Episodes. What is not made yet, load_dataset makes on first use."]
+    notes = ["What is not made yet, load_dataset makes on first use."]
     for dataset_id, recipe in RECIPES.items():
         for env_kwargs in _configurations(recipe.env_id):
             variant, _ = recipe.resolve(dataset_id, "train", env_kwargs)
             sizes = (f"{recipe.sizes[split]:,}" for split in SPLITS)
             made = ", ".join(_made(folder / dataset_id / variant.folder)) or "no"
             table.add_row(dataset_id, _arguments(env_kwargs), *sizes, made)
-        notes.append(f"{dataset_id} takes {', '.join([*recipe.env_options, *recipe.options, 'games'])}.")
+        takes = ", ".join([*recipe.env_options, *recipe.options, "games"])
+        notes.append(f"{dataset_id} takes {takes}; its sizes count {recipe.counts}.")
     table.caption = "\n".join(notes)
     return table
 

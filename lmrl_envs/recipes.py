@@ -50,8 +50,8 @@ class Recipe:
     `generate`, a function or `"module:function"`, is called as `(task, seeds, *, split, games, **options)` and yields
     `games` episodes, drawing from the `np.random.SeedSequence` `seeds` alone, by `Generator.random` and
     `Generator.integers`, so that the content is the same on every machine. `env_options` are the task's keyword
-    arguments with `gym.make`'s defaults, `options` the recipe's own, and every recipe has `games`, the episodes of a
-    split, by default `sizes[split]`. `settle` brings arguments into one form.
+    arguments with `gym.make`'s defaults, `options` the recipe's own, and every recipe has `games`, by default
+    `sizes[split]`: the episodes of a split, or whatever else `counts` names. `settle` brings arguments into one form.
 
     Where only arguments in `rewards_only` differ from their defaults, nothing is generated: `relabel` is called as
     `(task, episodes)` with the episodes of the defaults and yields them with the rewards of `task`.
@@ -62,6 +62,7 @@ class Recipe:
     sizes: Mapping[str, int]
     env_options: Mapping[str, Option]
     options: Mapping[str, Option] = field(default_factory=dict)
+    counts: str = "episodes"
     settle: Callable[[Variant], Variant] = lambda variant: variant
     rewards_only: frozenset[str] = frozenset()
     relabel: str | Callable[..., Iterator[Episode]] | None = None
@@ -113,8 +114,8 @@ MIXES: dict[str, Mix] = {
     "twitter": Mix(entropy=0.05, consistent=0.05, noisy={0.2: 0.05}, casual={2: 0.29, 3: 0.12, 4: 0.23, 5: 0.21}),
     "wide": Mix(entropy=0.204, consistent=0.204, noisy={0.25: 0.204, 0.5: 0.204, 1.0: 0.184}),
 }
-_TWITTER_WORDS = 1000
-"""From this many hidden words on, `twitter` is the default mix."""
+LONG_LIST = 1000
+"""From this many hidden words on, `twitter` is the default mix, and branching data open with more words."""
 
 
 def _settle_wordle(variant: Variant) -> Variant:
@@ -127,7 +128,7 @@ def _settle_wordle(variant: Variant) -> Variant:
         "guesses": guesses if isinstance(guesses, str) and guesses == "any" else _name_or_words(load_words(guesses)),
     }
     if options.get("mix", "") is None:
-        options = options | {"mix": "twitter" if len(words) >= _TWITTER_WORDS else "wide"}
+        options = options | {"mix": "twitter" if len(words) >= LONG_LIST else "wide"}
     return Variant(env_kwargs, options)
 
 
@@ -161,6 +162,18 @@ RECIPES: dict[str, Recipe] = {
         options={"answers": _ANSWERS},
         settle=_settle_wordle,
     ),
+    **{
+        f"wordle/{name}-v0": Recipe(
+            env_id="Wordle-v0",
+            generate=f"lmrl_envs.wordle.behaviours:{generate}",
+            sizes={"train": 5_000, "validation": 250, "test": 250},
+            env_options=_WORDLE_OPTIONS,
+            options={"answers": _ANSWERS},
+            counts="expert games",
+            settle=_settle_wordle,
+        )
+        for name, generate in [("branching", "branching_games"), ("branching-paper", "branching_paper_games")]
+    },
 }
 
 
