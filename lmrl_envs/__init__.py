@@ -31,5 +31,11 @@ register_task(
     "Wordle-v0",
     "lmrl_envs.wordle.task:WordleTask",
     reference_scores="lmrl_envs.wordle.solvers:reference_scores",
-    datasets=("wordle/human-v0", "wordle/expert-v0", "wordle/branching-v0", "wordle/branching-paper-v0"),
+    datasets=(
+        "wordle/human-v0",
+        "wordle/expert-v0",
+        "wordle/branching-v0",
+        "wordle/branching-paper-v0",
+        "wordle/tweets-v0",
+    ),
 )

@@ -10,12 +10,14 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import gymnasium
 import numpy as np
@@ -33,6 +35,8 @@ from lmrl_envs.recipes import Recipe, Split, find_recipe
 from lmrl_envs.registration import ReferenceScores, load_attribute, make_task, plain_json, reference_scores
 
 FORMAT_VERSION = 1
+NO_CHAT = "not a chat with a turn of the agent"
+"""What `DatasetMetadata.dropped` counts lines of a file of chats under."""
 _SCHEMA = pa.schema(
     [
         ("seed", pa.int64()),
@@ -55,8 +59,10 @@ _ROLES: dict[str, Role] = {
     "env": "env",
     "user": "env",
     "system": "env",
+    "developer": "env",
     "tool": "env",
 }
+_log = logging.getLogger(__name__)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
 
 
@@ -64,10 +70,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 class DatasetMetadata:
     """What a dataset is and where it comes from. A part of a dataset keeps the metadata of the whole.
 
-    A writer gives the fields down to `learned_rewards`; `write_dataset` fills in the others. `variant` holds the
+    A writer gives the fields down to `dropped`; `write_dataset` fills in the others. `variant` holds the
     recipe's own arguments, `env_kwargs` the task's. `mean_return` is undiscounted, None where there is no episode.
     `content_hash` is SHA-256 over one canonical JSON line an episode (seed, behaviour, roles, texts and, unless a
     learned model gave them, rewards), the same on every machine; `learned_hash` covers rewards that a model gave.
+    `dropped` counts what a reader of somebody's file left out, by reason.
     """
 
     env_id: str | None = None
@@ -77,6 +84,7 @@ class DatasetMetadata:
     variant: Mapping[str, Any] = field(default_factory=dict)
     reference_returns: ReferenceScores | None = None
     learned_rewards: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
     episodes: int = 0
     turns: int = 0
     mean_return: float | None = None
@@ -130,21 +138,38 @@ class TextDataset(Sequence[Episode]):
             raise DatasetError(f"{path}: cut short, edited, or not a dataset ({error}); {_REMEDY}") from error
 
     @classmethod
-    def from_jsonl(cls, path: Path | str, metadata: DatasetMetadata | None = None) -> TextDataset:
+    def from_jsonl(
+        cls,
+        path: Path | str,
+        metadata: DatasetMetadata | None = None,
+        *,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> TextDataset:
         """Reads chats, one a line: a list of messages, or an object that holds it as `messages`.
+
+        A path of a folder stands for its `*.jsonl` files, in the order of their names.
 
         A message has `role` (assistant: the agent; user, system and tool: the environment), `content` and, on the
         agent's, `reward` (default 0). An object may also have `env_id`, `seed`, `terminated` (default True unless
         truncated), `truncated` and `info`, as `to_jsonl` writes them. Texts are made one line each, as in an
         environment. Without `metadata`, those are what the lines tell.
 
+        `on_error="skip"` leaves out lines that are no chats with a turn of the agent, logs each, and counts them in
+        `metadata.dropped`.
+
         Raises:
-            DatasetError: a line is something else; the message names file, line and what is wrong.
+            DatasetError: a line is something else, or a folder has no such file; the message names file, line and what
+                is wrong.
             ValueError: the lines name several environments, or another one than `metadata`.
         """
-        episodes = _read_chats(Path(path), metadata.env_id if metadata else None)
+        if on_error not in ("raise", "skip"):
+            raise unknown_name("value of on_error", on_error, ("raise", "skip"))
+        dropped: Counter[str] = Counter()
+        env_id = metadata.env_id if metadata else None
+        episodes = _read_chats(Path(path), env_id, dropped if on_error == "skip" else None)
         first = list(itertools.islice(episodes, 1))
-        summary = _Summary(metadata or DatasetMetadata(env_id=first[0].env_id if first else None))
+        given = metadata or DatasetMetadata(env_id=first[0].env_id if first else None)
+        summary = _Summary(dataclasses.replace(given, dropped=dropped))
         batches = _batches(itertools.chain(first, episodes), summary)
         return cls(pa.Table.from_batches(batches, _SCHEMA), summary.metadata())
 
@@ -286,13 +311,15 @@ def load_dataset(
     recipe = find_recipe(dataset_id)
     settled, games = recipe.resolve(dataset_id, split, variant)
     folder = files.home() / "datasets" if root is None else Path(root)
-    path = folder / dataset_id / settled.folder / f"{split}-{games}.parquet"
+    path = folder / dataset_id / settled.folder / f"{split}-{'all' if games is None else games}.parquet"
+    dropped: Counter[str] = Counter()
     metadata = DatasetMetadata(
         env_id=recipe.env_id,
         env_kwargs=settled.env_kwargs,
         dataset_id=dataset_id,
         split=split,
         variant=settled.options,
+        dropped=dropped,
     )
     if not path.exists():
         with files.lock(path):
@@ -300,7 +327,7 @@ def load_dataset(
                 metadata = dataclasses.replace(
                     metadata, reference_returns=reference_scores(recipe.env_id, settled.env_kwargs)
                 )
-                episodes = _made(recipe, dataset_id, split, variant, root)
+                episodes = _made(recipe, dataset_id, split, variant, root, dropped)
                 total = games if recipe.counts == "episodes" else None
                 return write_dataset(path, track(episodes, description=f"{dataset_id} {split}", total=total), metadata)
     dataset = TextDataset.read(path)
@@ -336,13 +363,18 @@ def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: Datas
 
 
 def _made(
-    recipe: Recipe, dataset_id: str, split: Split, given: Mapping[str, Any], root: Path | str | None
+    recipe: Recipe,
+    dataset_id: str,
+    split: Split,
+    given: Mapping[str, Any],
+    root: Path | str | None,
+    dropped: Counter[str],
 ) -> Iterable[Episode]:
     """The episodes of a dataset that is not there yet: generated, or another one's with new rewards."""
     defaults = {name: value for name, value in given.items() if name not in recipe.rewards_only}
     variant, games = recipe.resolve(dataset_id, split, given)
     if recipe.relabel is None or variant == recipe.resolve(dataset_id, split, defaults)[0]:
-        return recipe.episodes(dataset_id, split, variant, games)
+        return recipe.episodes(dataset_id, split, variant, games, dropped)
     task = make_task(recipe.env_id, **variant.env_kwargs)
     return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **defaults))
 
@@ -403,6 +435,7 @@ class _Summary:
             self.given,
             env_kwargs=plain_json(self.given.env_kwargs),
             variant=plain_json(self.given.variant),
+            dropped=dict(self.given.dropped),  # counted while the episodes were read
             episodes=self.episodes,
             turns=self.turns,
             mean_return=self.total_return / self.episodes if self.episodes else None,
@@ -467,16 +500,29 @@ def _flat(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     return offsets, column.flatten()
 
 
-def _read_chats(path: Path, env_id: str | None) -> Iterator[Episode]:
-    """The episodes of a file of chats; `env_id` is for lines that name no environment."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield _chat(json.loads(line), env_id)
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise DatasetError(f"{path}, line {number}: {error}") from error
+def _read_chats(path: Path, env_id: str | None, dropped: Counter[str] | None) -> Iterator[Episode]:
+    """The episodes of a file or folder of chats; `env_id` is for lines that name no environment.
+
+    Lines that are no chats are counted in `dropped`, or are an error where that is None.
+    """
+    paths = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not paths:
+        raise DatasetError(f"{path}: expected a folder with files *.jsonl, and it has none")
+    for part in paths:
+        with part.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    episode = _chat(json.loads(line), env_id)
+                except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+                    problem = f"{part}, line {number}: {error}"
+                    if dropped is None:
+                        raise DatasetError(problem) from error
+                    dropped[NO_CHAT] += 1
+                    _log.warning("left out: %s", problem)
+                else:
+                    yield episode
 
 
 def _chat(chat: Any, env_id: str | None) -> Episode:
@@ -489,12 +535,18 @@ def _chat(chat: Any, env_id: str | None) -> Episode:
     for name, kind in expected.items():
         if chat.get(name) is not None and type(chat[name]) is not kind:
             raise ValueError(f"{name}: expected {kind.__name__} or null, got {chat[name]!r:.80}")
+    seed, info = chat.get("seed"), chat.get("info") or {}
+    if seed is not None and not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed: expected 64 bits at most, got {seed}")
+    if not isinstance(info.get("behaviour"), str | None):
+        raise ValueError(f"info['behaviour']: expected str or null, got {info['behaviour']!r:.80}")
+    _encode(plain_json(info)).encode()  # a lone surrogate or an infinite number is an error of this line
     turns = tuple(_message(place, message) for place, message in enumerate(chat["messages"], start=1))
-    if not turns:
-        raise ValueError("expected at least one message")
+    if not any(turn.role == "agent" for turn in turns):
+        raise ValueError("expected at least one message of the assistant")
     truncated = bool(chat.get("truncated"))
     terminated = not truncated if chat.get("terminated") is None else chat["terminated"]
-    return Episode(chat.get("env_id", env_id), chat.get("seed"), turns, terminated, truncated, chat.get("info") or {})
+    return Episode(chat.get("env_id", env_id), seed, turns, terminated, truncated, info)
 
 
 def _message(place: int, message: Any) -> Turn:

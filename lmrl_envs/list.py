@@ -43,7 +43,7 @@ def datasets_table(folder: Path) -> Table:
     for dataset_id, recipe in RECIPES.items():
         for env_kwargs in _configurations(recipe.env_id):
             variant, _ = recipe.resolve(dataset_id, "train", env_kwargs)
-            sizes = (f"{recipe.sizes[split]:,}" for split in SPLITS)
+            sizes = ("all" if (size := recipe.sizes[split]) is None else f"{size:,}" for split in SPLITS)
             made = ", ".join(_made(folder / dataset_id / variant.folder)) or "no"
             table.add_row(dataset_id, _arguments(env_kwargs), *sizes, made)
         takes = ", ".join([*recipe.env_options, *recipe.options, "games"])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from lmrl_envs.core import Episode
 from lmrl_envs.errors import unknown_name
+from lmrl_envs.files import file_hash
 from lmrl_envs.registration import load_attribute, make_task, plain_json
 from lmrl_envs.wordle.words import WordList, bundled_lists, load_words
 
@@ -53,22 +56,26 @@ class Recipe:
     arguments with `gym.make`'s defaults, `options` the recipe's own, and every recipe has `games`, by default
     `sizes[split]`: the episodes of a split, or whatever else `counts` names. `settle` brings arguments into one form.
 
+    `from_file` is a recipe that reads a file of the user's, option `path`: its `sizes` are None, all that the file has,
+    and `generate` gets a Counter `dropped` too, to count what it leaves out, by reason.
+
     Where only arguments in `rewards_only` differ from their defaults, nothing is generated: `relabel` is called as
     `(task, episodes)` with the episodes of the defaults and yields them with the rewards of `task`.
     """
 
     env_id: str
     generate: str | Callable[..., Iterator[Episode]]
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, int | None]
     env_options: Mapping[str, Option]
     options: Mapping[str, Option] = field(default_factory=dict)
     counts: str = "episodes"
     settle: Callable[[Variant], Variant] = lambda variant: variant
+    from_file: bool = False
     rewards_only: frozenset[str] = frozenset()
     relabel: str | Callable[..., Iterator[Episode]] | None = None
 
-    def resolve(self, dataset_id: str, split: str, given: Mapping[str, Any]) -> tuple[Variant, int]:
-        """Completes and checks arguments: the variant, and the number of games.
+    def resolve(self, dataset_id: str, split: str, given: Mapping[str, Any]) -> tuple[Variant, int | None]:
+        """Completes and checks arguments: the variant, and the number of games (None: all that a file has).
 
         Raises:
             ValueError: the split, or a name or a value in `given`, is not declared; the message lists those that are.
@@ -85,16 +92,22 @@ class Recipe:
                 raise unknown_name(f"{name} of {dataset_id}", value, choices)
             values[name] = value
         games = values.pop("games")
-        if type(games) is not int or games < 1:
+        if not (games is None and self.from_file) and (type(games) is not int or games < 1):
             raise ValueError(f"games: expected a whole number of at least 1, got {games!r}")
         env_kwargs = {name: values.pop(name) for name in self.env_options}
         return Variant(*map(plain_json, self.settle(Variant(env_kwargs, values)))), games
 
-    def episodes(self, dataset_id: str, split: str, variant: Variant, games: int) -> Iterator[Episode]:
-        """Generates the episodes of a split, in order. A smaller dataset is the beginning of a larger one."""
+    def episodes(
+        self, dataset_id: str, split: str, variant: Variant, games: int | None, dropped: Counter[str] | None = None
+    ) -> Iterator[Episode]:
+        """Generates the episodes of a split, in order. A smaller dataset is the beginning of a larger one.
+
+        `dropped` gets what a recipe that reads a file leaves out of it.
+        """
         seeds = np.random.SeedSequence(_ROOT, spawn_key=(zlib.crc32(dataset_id.encode()), SPLITS.index(split)))
         task = make_task(self.env_id, **variant.env_kwargs)
-        yield from load_attribute(self.generate)(task, seeds, split=split, games=games, **variant.options)
+        report = {"dropped": Counter() if dropped is None else dropped} if self.from_file else {}
+        yield from load_attribute(self.generate)(task, seeds, split=split, games=games, **variant.options, **report)
 
 
 class Mix(NamedTuple):
@@ -130,6 +143,18 @@ def _settle_wordle(variant: Variant) -> Variant:
     if options.get("mix", "") is None:
         options = options | {"mix": "twitter" if len(words) >= LONG_LIST else "wide"}
     return Variant(env_kwargs, options)
+
+
+def _settle_tweets(variant: Variant) -> Variant:
+    """Besides `_settle_wordle`: holds the answers by their words, and the file by its name and content."""
+    env_kwargs, options = _settle_wordle(variant)
+    path, answers = options["path"], options["answers"]
+    if path is not None:
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise ValueError(f"path: expected a CSV of tweets, and there is no file {str(path)!r}")
+        path = {"file": str(path), "sha256": file_hash(path)}
+    return Variant(env_kwargs, {"path": path, "answers": None if answers is None else load_words(answers)})
 
 
 def _name_or_words(words: tuple[str, ...]) -> WordList:
@@ -174,6 +199,15 @@ RECIPES: dict[str, Recipe] = {
         )
         for name, generate in [("branching", "branching_games"), ("branching-paper", "branching_paper_games")]
     },
+    "wordle/tweets-v0": Recipe(
+        env_id="Wordle-v0",
+        generate="lmrl_envs.wordle.tweets:tweeted_games",
+        sizes=dict.fromkeys(SPLITS),
+        env_options={name: option for name, option in _WORDLE_OPTIONS.items() if name != "max_guesses"},
+        options={"path": Option(None), "answers": Option(None)},
+        settle=_settle_tweets,
+        from_file=True,
+    ),
 }
 
 

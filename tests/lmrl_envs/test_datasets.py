@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmrl_envs.core import Episode, Turn
-from lmrl_envs.datasets import DatasetMetadata, TextDataset, load_dataset, write_dataset
+from lmrl_envs.datasets import NO_CHAT, DatasetMetadata, TextDataset, load_dataset, write_dataset
 from lmrl_envs.errors import DatasetError
 from lmrl_envs.recipes import RECIPES
 from lmrl_envs.registration import TASKS, ReferenceScores
@@ -200,17 +200,19 @@ def test_what_cannot_be_stored(talks, path, episode, message):
 
 
 def test_chats_round_trip(talks, tmp_path):
-    talks.to_jsonl(tmp_path / "talks.jsonl")
+    spoken = talks.select([0, 2, 3, 4])  # one has no turn of the agent, which is no chat
+    spoken.to_jsonl(tmp_path / "talks.jsonl")
     first = json.loads((tmp_path / "talks.jsonl").read_text(encoding="utf-8").split("\n")[0])
     assert first["messages"][:2] == [
         {"role": "user", "content": "hi", "reward": 0.0},
         {"role": "assistant", "content": "word 0", "reward": -1.0},
     ]
     again = TextDataset.from_jsonl(tmp_path / "talks.jsonl")
-    assert list(again) == TALKS
+    assert list(again) == list(spoken)
     assert again.metadata.env_id == "Talk-v0"
-    assert again.metadata.content_hash == talks.metadata.content_hash
-    assert TextDataset.from_jsonl(tmp_path / "talks.jsonl", talks.metadata).metadata == talks.metadata
+    rewritten = write_dataset(tmp_path / "talks.parquet", spoken, talks.metadata).metadata
+    assert again.metadata.content_hash == rewritten.content_hash
+    assert TextDataset.from_jsonl(tmp_path / "talks.jsonl", rewritten).metadata == rewritten
     with pytest.raises(ValueError, match="episode 0: expected env_id 'Other-v0' as in the metadata, got 'Talk-v0'"):
         TextDataset.from_jsonl(tmp_path / "talks.jsonl", DatasetMetadata(env_id="Other-v0"))
 
@@ -235,7 +237,13 @@ def test_chats_of_others(tmp_path):
     [
         ("{", "Expecting property name"),
         ("5", "expected a list of messages, or an object that holds one as 'messages'"),
-        ("[]", "expected at least one message"),
+        ("[]", "expected at least one message of the assistant"),
+        ('[{"role": "user", "content": "a"}]', "expected at least one message of the assistant"),
+        ('[{"role": "agent", "content": "a", "reward": true}]', "expected a finite number as reward, got True"),
+        ('[{"role": "agent", "content": "a", "reward": 1%s}]' % ("0" * 400), "too large"),
+        ('{"messages": [{"role": "agent", "content": "a"}], "seed": 9223372036854775808}', "seed: expected 64 bits"),
+        ('{"messages": [{"role": "agent", "content": "a"}], "info": {"a": "\\ud800"}}', "surrogates not allowed"),
+        ('{"messages": [{"role": "agent", "content": "a"}], "info": {"behaviour": 1}}', "info['behaviour']: expected"),
         ('["hi"]', "message 1: expected an object with 'role' and 'content', got 'hi'"),
         ('[{"role": "user"}]', "message 1: expected an object with 'role' and 'content'"),
         ('[{"role": "asistant", "content": "a"}]', "message 1: unknown role 'asistant'; did you mean 'assistant'"),
@@ -254,6 +262,32 @@ def test_bad_chats_name_file_and_line(tmp_path, line, message):
     path.write_bytes(good + (line if isinstance(line, bytes) else line.encode()) + b"\n" + good)
     with pytest.raises(DatasetError, match=f"^{re.escape(str(path))}, line 2: .*{re.escape(message)}"):
         TextDataset.from_jsonl(path)
+
+
+def test_bad_chats_can_be_left_out_and_are_counted(tmp_path, caplog):
+    path = tmp_path / "chats.jsonl"
+    good = '[{"role": "assistant", "content": "a", "reward": 1}]\n'
+    path.write_text("{\n" + good + '[{"content": "a"}]\n\n' + good + '[{"role": "user", "content": "a"}]\n')
+    data = TextDataset.from_jsonl(path, on_error="skip")
+    assert data.returns.tolist() == [1.0, 1.0]
+    assert data.metadata.dropped == {NO_CHAT: 3}
+    assert [record.message.split(": ")[1] for record in caplog.records] == [f"{path}, line {n}" for n in (1, 3, 6)]
+    again = write_dataset(tmp_path / "chats.parquet", data, data.metadata)
+    assert TextDataset.read(tmp_path / "chats.parquet").metadata.dropped == again.metadata.dropped == {NO_CHAT: 3}
+    with pytest.raises(ValueError, match="unknown value of on_error 'ignore'"):
+        TextDataset.from_jsonl(path, on_error="ignore")
+
+
+def test_a_folder_of_chats(tmp_path):
+    for name, reward in (("b.jsonl", 2), ("a.jsonl", 1), ("notes.txt", 3)):
+        (tmp_path / name).write_text(f'[{{"role": "assistant", "content": "a", "reward": {reward}}}]\n')
+    assert TextDataset.from_jsonl(tmp_path).returns.tolist() == [1.0, 2.0]
+    (tmp_path / "b.jsonl").write_text("{")
+    with pytest.raises(DatasetError, match=rf"^{re.escape(str(tmp_path / 'b.jsonl'))}, line 1: "):
+        TextDataset.from_jsonl(tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DatasetError, match=r"expected a folder with files \*\.jsonl, and it has none"):
+        TextDataset.from_jsonl(tmp_path / "none")
 
 
 # Files that are cut short, edited, or cannot be written
@@ -519,7 +553,7 @@ def run(code, *arguments):
 import sys, time
 import numpy as np
 from lmrl_envs.core import Episode, Turn
-from lmrl_envs.datasets import DatasetMetadata, write_dataset
+from lmrl_envs.datasets import NO_CHAT, DatasetMetadata, write_dataset
 """
     command = [sys.executable, "-c", head + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
