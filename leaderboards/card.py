@@ -23,7 +23,7 @@ from agents.algorithm import Algorithm, TrainConfig
 from agents.bc import BC
 from agents.ilql import ILQL, ILQLConfig
 from agents.tokenizers import TurnTokenizer, wordle_tokenizer
-from leaderboards.speed import Row, Sized, Training, full_rows
+from leaderboards.measuring import Row, Sized, Training, full_rows
 from lmrl_envs.core import Turn
 from lmrl_envs.devices import resolve_device
 from lmrl_envs.evaluate import evaluate

@@ -14,8 +14,8 @@ from agents.data import encode_dataset
 from agents.ilql import ILQL, ILQLConfig
 from agents.tokenizers import wordle_tokenizer
 from agents.trainer import train
+from leaderboards.measuring import ROWS, SHAPE, WORDS, Training, budgeted, plain_training, random_batches
 from leaderboards.plain import PlainGenerate, plain_lm
-from leaderboards.speed import ROWS, SHAPE, WORDS, Training, budgeted, plain_training, random_batches
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import evaluate
 
