@@ -27,6 +27,8 @@ from lmrl_envs.files import file_hash, write_atomic
 from lmrl_envs.provenance import library_version
 from lmrl_envs.registration import load_attribute, make_task, plain_json
 
+CHAT = "leaderboards.players:chat"
+"""The player behind `--chat`."""
 SCHEMA = 1
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "leaderboards" / "results"
@@ -174,6 +176,8 @@ def _command(suite: Suite, contestant: Contestant) -> str:
     match contestant:
         case Checkpoint(path=path):
             argument = f"--checkpoint {shlex.quote(path)}"
+        case Player(factory=source, arguments={"base_url": url, "model": model}) if source == CHAT:
+            argument = f"--chat {shlex.quote(model)} --chat-url {shlex.quote(url)}"
         case Agent(algorithm=source) if contestant not in suite.agents:
             argument = f"--algorithm {source}"
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lmrl_envs.chat import ChatPolicy
 from lmrl_envs.core import EpisodeKey, Turn
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.policies import ScriptedPolicy
@@ -26,6 +27,11 @@ from lmrl_envs.wordle.task import WordleTask
 
 EXACT_ANSWERS = 40
 """Up to so many hidden words, a random player's exact return takes seconds."""
+
+
+def chat(base_url: str, model: str) -> ChatPolicy:
+    """A chat model behind an OpenAI-compatible endpoint; its key is in the environment variable OPENAI_API_KEY."""
+    return ChatPolicy(base_url, model)
 
 
 def random_word(env_kwargs: Mapping[str, Any]) -> PlayerPolicy:

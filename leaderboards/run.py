@@ -27,18 +27,24 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from leaderboards import publish, render
-from leaderboards.jobs import RESULTS, Job, plan, unfinished
+from leaderboards.jobs import CHAT, RESULTS, Job, plan, unfinished
 from leaderboards.suites import Agent, Checkpoint, Contestant, Player, Suite, get_suite
 from leaderboards.tables import DECODED
 from lmrl_envs.errors import LmrlError, unknown_name
 
 POLL_SECONDS = 0.2
+CHAT_URL = "https://api.openai.com/v1"
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose(
-    suite: Suite, agents: Sequence[str] = (), algorithms: Sequence[str] = (), checkpoints: Sequence[str] = ()
+    suite: Suite,
+    agents: Sequence[str] = (),
+    algorithms: Sequence[str] = (),
+    checkpoints: Sequence[str] = (),
+    chats: Sequence[str] = (),
+    chat_url: str = CHAT_URL,
 ) -> list[Contestant]:
     """Who runs: everybody of the suite, or those named, what they start from, and the random player.
 
@@ -47,13 +53,14 @@ def choose(
         agents: Names of the suite's agents and references, or policies as `"pkg.mod:Name"`.
         algorithms: Learning algorithms as `"pkg.mod:Name"` or by name, trained with the suite's settings.
         checkpoints: Paths of trained agents.
+        chats: Names of chat models behind the endpoint `chat_url`.
 
     Raises:
         UnknownNameError: a name is not among the suite's.
     """
     everybody: tuple[Contestant, ...] = (*suite.agents, *suite.references)
     known = {contestant.name: contestant for contestant in everybody}
-    if not (agents or algorithms or checkpoints):
+    if not (agents or algorithms or checkpoints or chats):
         return list(known.values())
     chosen: list[Contestant] = [suite.references[0]]
     for name in agents:
@@ -65,6 +72,7 @@ def choose(
             raise unknown_name(f"agent of suite {suite.name} (a policy of your own is 'pkg.mod:Name')", name, known)
     chosen += [Agent(name, name) for name in algorithms]
     chosen += [Checkpoint(f"checkpoint {path}", path) for path in checkpoints]
+    chosen += [Player(f"chat {model}", CHAT, {"base_url": chat_url, "model": model}) for model in chats]
     return list({contestant.name: contestant for contestant in chosen}.values())
 
 
@@ -261,6 +269,8 @@ def main(
     agent: Annotated[list[str] | None, typer.Option(help="Only this agent, or your policy as pkg.mod:Name.")] = None,
     algorithm: Annotated[list[str] | None, typer.Option(help="Train your algorithm, as pkg.mod:Name.")] = None,
     checkpoint: Annotated[list[str] | None, typer.Option(help="Score a trained agent, by path.")] = None,
+    chat: Annotated[list[str] | None, typer.Option(help="Score this chat model; its key: OPENAI_API_KEY.")] = None,
+    chat_url: Annotated[str, typer.Option(envvar="OPENAI_BASE_URL", help="Its OpenAI-compatible endpoint.")] = CHAT_URL,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; the number of cores by default.")] = CORES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what is left to do and how long it takes.")] = False,
     keep: Annotated[bool, typer.Option("--publish", help="Keep results of a frozen suite in the repository.")] = False,
@@ -270,7 +280,7 @@ def main(
     console = Console(highlight=False, soft_wrap=True)
     try:
         chosen = get_suite(suite)
-        contestants = choose(chosen, agent or (), algorithm or (), checkpoint or ())
+        contestants = choose(chosen, agent or (), algorithm or (), checkpoint or (), chat or (), chat_url)
         if keep and not chosen.frozen:
             raise ValueError(f"--publish is for suites that no longer change, and {suite!r} is not frozen")
         planned = plan(chosen, contestants, out, results)

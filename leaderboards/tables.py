@@ -147,10 +147,10 @@ class Row:
         """Difference from the random player on the same episodes, under the headline decoding."""
         if self.random is None or self.random is self.runs[0]:
             return None
-        base = self.random.results[self.headline].returns
+        base = self.random.results[self.headline]
         if len(self.runs) > 1:
-            return seed_mean([mean - fmean(base) for mean in self.means(self.headline)])
-        return episode_difference(*_by_start(self.first.returns, base))
+            return seed_mean([mean - fmean(base.returns) for mean in self.means(self.headline)])
+        return episode_difference(*_by_start(self.first, base))
 
     @property
     def degenerate(self) -> bool:
@@ -382,7 +382,21 @@ def _table(suite: str, runs: Sequence[Run]) -> Table:
     return Table(suite, runs[0].run["task"], headline, list(evaluation["decodings"]), rows)
 
 
-def _by_start(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns on the same starts, of which one side may have played each several times, as means of each start."""
-    starts = min(len(a), len(b))
-    return np.reshape(a, (-1, starts)).mean(0), np.reshape(b, (-1, starts)).mean(0)
+def _by_start(a: EvalResult, b: EvalResult) -> tuple[np.ndarray, np.ndarray]:
+    """Returns on the same starts, of which one side may have played each several times, as means of each start.
+
+    Starts that a side gave up each time are left out.
+    """
+    starts = min(len(result.returns) + len(result.errors) for result in (a, b))
+    of_a, of_b = _start_means(a, starts), _start_means(b, starts)
+    both = sorted(of_a.keys() & of_b.keys())
+    return np.array([of_a[start] for start in both]), np.array([of_b[start] for start in both])
+
+
+def _start_means(result: EvalResult, starts: int) -> dict[int, float]:
+    given_up = {int(error.partition(":")[0]) for error in result.errors}
+    finished = (index for index in range(len(result.returns) + len(given_up)) if index not in given_up)
+    returns = defaultdict(list)
+    for index, value in zip(finished, result.returns, strict=True):
+        returns[index % starts].append(value)
+    return {start: fmean(values) for start, values in returns.items()}

@@ -215,7 +215,9 @@ def _play(run: Mapping[str, Any], policy: Any, **changed: Any) -> EvalResult:
     """Plays as the run's evaluation says, but for what is `changed`."""
     task = run["task"]
     how = {name: run["evaluation"][name] for name in ("episodes", "repeats", "seed", "batch_size")} | changed
-    result = evaluate(policy, task["env_id"], env_kwargs=task["env_kwargs"], progress=False, **how)
+    result = evaluate(policy, task["env_id"], env_kwargs=task["env_kwargs"], on_error="record", progress=False, **how)
+    if not result.returns:
+        raise RuntimeError(f"the policy gave up all {len(result.errors)} episodes, the first with {result.errors[0]}")
     return dataclasses.replace(
         result,
         agent=run["agent"],

@@ -92,7 +92,7 @@ def test_reference_scores(strangers_module: str) -> None:
 
 
 def test_wordle_is_registered() -> None:
-    names = ("human", "expert", "branching", "branching-paper")
+    names = ("human", "expert", "branching", "branching-paper", "tweets")
     assert TASKS["Wordle-v0"].datasets == tuple(f"wordle/{name}-v0" for name in names)
     assert isinstance(make_task("Wordle-v0", words="common-40"), WordleTask)
     assert set(lmrl_envs.__all__) <= set(dir(lmrl_envs))
