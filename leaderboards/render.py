@@ -204,6 +204,29 @@ def curve(runs: Sequence[Run], key: str = "loss", ends: tuple[float, float] | No
     return {"lines": points, "low": low, "high": high, "tokens": last}
 
 
+def q_by_turn(rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean Q at each turn for SVG, for each row the agent's and the exact ones; all from 0 down to one `low`."""
+    series = {
+        row.name: {
+            "agent": [turn["q"] for turn in row.critics["by_turn"]],
+            **{name: [turn[name]["q"] for turn in row.critics["by_turn"]] for name in ("optimum", "people")},
+        }
+        for row in rows
+    }
+    low = min(q for lines in series.values() for line in lines.values() for q in line)
+    drawn = {
+        name: {
+            label: " ".join(
+                f"{CURVE_WIDTH * turn / max(len(line) - 1, 1):.1f},{CURVE_HEIGHT * q / (low or -1.0):.1f}"
+                for turn, q in enumerate(line)
+            )
+            for label, line in lines.items()
+        }
+        for name, lines in series.items()
+    }
+    return {"low": low, "turns": max(len(lines["agent"]) for lines in series.values()), "rows": drawn}
+
+
 def score_ends(table: Table) -> tuple[float, float] | None:
     """The range of all scores that were seen during training, and of the best known return."""
     scores = [
@@ -232,6 +255,7 @@ def _templates() -> jinja2.Environment:
         "curve": curve,
         "labels": labels,
         "score_ends": score_ends,
+        "q_by_turn": q_by_turn,
         "advantage_scale": advantage_scale,
         "width": CURVE_WIDTH,
         "height": CURVE_HEIGHT,

@@ -119,7 +119,8 @@ class Evaluation:
     """How everybody is scored: on the same episodes, under each decoding.
 
     `repeats` is for sampled play of `episodes="all"`: a greedy agent plays each start once. `headline` is the decoding
-    that the table is sorted by and gaps are taken in.
+    that the table is sorted by and gaps are taken in. With `critics`, the values of agents that have some are compared
+    with exact ones, where `leaderboards.critics` knows these.
     """
 
     episodes: int | Literal["all"]
@@ -131,6 +132,7 @@ class Evaluation:
     )
     headline: str = "greedy"
     looks: Looks | None = None
+    critics: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ SUITES = {
                 BestOf("bc-best-of-16", "bc"),
             ),
             seeds=(0, 1, 2, 3, 4),
-            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all")),
+            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all"), critics=True),
             pairs=(
                 ("ilql", "sarsa"),
                 ("ilql", "filtered_bc-chosen"),
@@ -258,7 +260,7 @@ SUITES = {
                 BestOf("bc-best-of-16", "bc"),
             ),
             seeds=(0, 1, 2),
-            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all")),
+            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all"), critics=True),
             pairs=(("ilql", "sarsa"), ("ilql-no-cql", "sarsa-no-cql"), ("ilql", "filtered_bc"), ("ilql", "bc")),
             margin=0.1,
             frozen=True,

@@ -187,6 +187,11 @@ class Row:
         """Trials made, and episodes played, to choose among settings."""
         return self.first.tuning
 
+    @cached_property
+    def critics(self) -> Mapping[str, Any]:
+        """How its values compare with exact ones, as `leaderboards.critics` says it, mean over seeds."""
+        return _mean([run.critics for run in self.runs])
+
     @property
     def seconds(self) -> float:
         """Training and playing, mean over seeds."""
@@ -205,6 +210,11 @@ class Row:
         losses = [run.train["curve"][-1].get("validation_loss") for run in self.runs if run.train["curve"]]
         known = [loss for loss in losses if loss is not None]
         return fmean(known) if known else None
+
+    @property
+    def watched_openers(self) -> bool:
+        """Whether its preference among openers was seen in the course of training."""
+        return any("opener_share" in point for point in self.runs[0].train["curve"])
 
     @property
     def scored(self) -> bool:
@@ -380,6 +390,16 @@ def _table(suite: str, runs: Sequence[Run]) -> Table:
         rows.append(Row(same, headline, scored_alike.get("random"), scored_alike.get("bc")))
     rows.sort(key=lambda row: -row.mean(headline))
     return Table(suite, runs[0].run["task"], headline, list(evaluation["decodings"]), rows)
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    """Plain JSON of one form as the same with the mean of each number; None where one is missing."""
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {key: _mean([value[key] for value in values]) for key in first if all(key in value for value in values)}
+    if isinstance(first, list):
+        return [_mean(items) for items in zip(*values, strict=False)]
+    return None if None in values else fmean(values)
 
 
 def _by_start(a: EvalResult, b: EvalResult) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,19 +34,23 @@ if TYPE_CHECKING:
 
 GAMES_SCORED = 4
 """Example games whose tokens are scored."""
+_HUMAN, _BRANCHING = "wordle/human-v0", "wordle/branching-v0"
 
 
 def perform(folder: Path) -> None:
     """Does the run of `folder/run.json` and writes `folder/result.json`."""
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))["run"]
     done = _KINDS[run["kind"]](run, folder)
+    evaluation = run["evaluation"]
+    scores = token_scores(done.algorithm, done.results[evaluation["headline"]].examples[:GAMES_SCORED])
     record = {
         "schema": SCHEMA,
         "run": run,
         "train": {"curve": [], "cost": {}, **done.train},
         "eval": {decoding: result.to_json() for decoding, result in done.results.items()},
         "expected_return": done.expected_return,
-        "scores": token_scores(done.algorithm, done.results[run["evaluation"]["headline"]].examples[:GAMES_SCORED]),
+        "scores": scores,
+        "critics": critics_report(run, done.algorithm) if evaluation["critics"] and done.algorithm and scores else {},
     }
     write_atomic(folder / "result.json", json.dumps(record, allow_nan=False))
 
@@ -73,7 +78,11 @@ def _agent(run: Mapping[str, Any], folder: Path) -> Done:
     config = cls.Config(**fields)
     algorithm = cls(config, tokenizers.tokenizer_for(data, config.model), seed=config.seed)
     trained = trainer.train(
-        algorithm, data, out=folder / "train", validation=validation, observe=_looks(run, algorithm, trainer.LOG_EVERY)
+        algorithm,
+        data,
+        out=folder / "train",
+        validation=validation,
+        observe=_looks(run, algorithm, validation, trainer.LOG_EVERY),
     )
     cost = {**algorithm.cost(), "steps": trained.steps, "tokens": trained.tokens, "seconds": trained.seconds}
     checkpoint = os.path.relpath(trained.checkpoint, folder)
@@ -84,21 +93,35 @@ def _agent(run: Mapping[str, Any], folder: Path) -> Done:
     )
 
 
-def _looks(run: Mapping[str, Any], algorithm: Algorithm, spacing: int) -> Callable[[int], dict[str, float]] | None:
-    """What plays in the course of training, at some of the points of the curve, which are `spacing` steps apart."""
+def _looks(
+    run: Mapping[str, Any], algorithm: Algorithm, validation: TextDataset, spacing: int
+) -> Callable[[int], dict[str, float]] | None:
+    """What plays in the course of training, at some of the points of the curve, which are `spacing` steps apart.
+
+    On branching data it also says how often an agent's values prefer the expert's opener.
+    """
     looks, steps = run["evaluation"]["looks"], run["config"]["steps"]
     if looks is None:
         return None
     every = spacing * math.ceil(steps / looks["count"] / spacing)
     decoding = run["evaluation"]["decodings"][run["evaluation"]["headline"]]
 
+    branching = run["evaluation"]["critics"] and run["task"]["dataset"] == _BRANCHING
+    valued = branching and bool(token_scores(algorithm, [validation[0]]))
+
     def look(step: int) -> dict[str, float]:
         if step % every and step != steps:
             return {}
         result = _play(run, algorithm.policy(**decoding), episodes=looks["episodes"], repeats=1)
-        return {} if result.mean is None else {"score": result.mean}
+        return {"score": fmean(result.returns), **(_opener_share(algorithm, validation) if valued else {})}
 
     return look
+
+
+def _opener_share(algorithm: Algorithm, branching: TextDataset) -> dict[str, float]:
+    from leaderboards import critics  # noqa: PLC0415  (brings torch)
+
+    return {"opener_share": critics.openers(algorithm, branching)["share"]}
 
 
 def _checkpoint(run: Mapping[str, Any], folder: Path) -> Done:
@@ -267,6 +290,17 @@ def token_scores(algorithm: Algorithm | None, episodes: Sequence[Episode]) -> li
         ]
         for row in range(len(episodes))
     ]
+
+
+def critics_report(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, Any]:
+    """What `leaderboards.critics` says of an agent's values on the task's data; nothing on data it does not know."""
+    from leaderboards import critics  # noqa: PLC0415  (brings torch)
+
+    if run["task"]["dataset"] == _BRANCHING:
+        return critics.openers(algorithm, _data(run))
+    if run["task"]["dataset"] == _HUMAN:
+        return critics.compare(algorithm, _data(run, split="validation"))
+    return {}
 
 
 def _turns(mask: np.ndarray, turn: np.ndarray) -> Iterator[np.ndarray]:

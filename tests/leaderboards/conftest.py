@@ -15,7 +15,9 @@ WriteResult = Callable[..., None]
 GAME = (Turn("agent", "geese", -1.0), Turn("env", "byybb"), Turn("agent", "elder", 0.0), Turn("env", "ggggg"))
 
 
-def eval_result(returns: Sequence[float], turns: Sequence[Turn], metrics: Mapping[str, float]) -> EvalResult:
+def eval_result(
+    returns: Sequence[float], turns: Sequence[Turn], metrics: Mapping[str, float], tuning: Mapping[str, Any]
+) -> EvalResult:
     return EvalResult(
         schema=1,
         env_id="Wordle-v0",
@@ -26,7 +28,7 @@ def eval_result(returns: Sequence[float], turns: Sequence[Turn], metrics: Mappin
         dataset_id=None,
         dataset_hash=None,
         decoding={},
-        tuning={},
+        tuning=dict(tuning),
         returns=tuple(returns),
         lengths=(2,) * len(returns),
         metrics=dict(metrics),
@@ -40,7 +42,10 @@ def eval_result(returns: Sequence[float], turns: Sequence[Turn], metrics: Mappin
 
 @pytest.fixture
 def write_result(tmp_path: Path) -> WriteResult:
-    """Writes a result as a worker does, with the returns that a test gives, below `tmp_path / "runs"`."""
+    """Writes a result as a worker does, with the returns that a test gives, below `tmp_path / "runs"`.
+
+    `published` writes it below `tmp_path / "results"` instead, as a published one; `more` are further keys of the file.
+    """
 
     def write(
         agent: str,
@@ -53,6 +58,9 @@ def write_result(tmp_path: Path) -> WriteResult:
         metrics: Mapping[str, float] | None = None,
         setting: str = "a",
         curve: Sequence[Mapping[str, float]] = (),
+        tuning: Mapping[str, Any] | None = None,
+        published: bool = False,
+        **more: Any,
     ) -> None:
         run: dict[str, Any] = {
             "key": f"{agent}-{seed}-{setting}",
@@ -75,11 +83,16 @@ def write_result(tmp_path: Path) -> WriteResult:
             "schema": 1,
             "run": run,
             "train": {"curve": list(curve), "cost": {"parameters": 1_234_567, "seconds": 60.0} if curve else {}},
-            "eval": {name: eval_result(values, turns, metrics or {}).to_json() for name, values in results.items()},
+            "eval": {
+                name: eval_result(values, turns, metrics or {}, tuning or {}).to_json()
+                for name, values in results.items()
+            },
+            **more,
         }
         name = agent.replace(":", ".") if setting == "a" else f"{agent}-{setting}"
-        folder = tmp_path / "runs" / "quick" / "Wordle-v0-common-40" / name / f"seed{seed}"
-        folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps(record))
+        place = Path("quick", "Wordle-v0-common-40", name, f"seed{seed}")
+        path = tmp_path / "results" / f"{place}.json" if published else tmp_path / "runs" / place / "result.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record))
 
     return write

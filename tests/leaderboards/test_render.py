@@ -3,12 +3,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from leaderboards.render import board, curve, html, markdown, read, write
+from leaderboards.render import advantage_scale, board, curve, html, markdown, q_by_turn, read, write
+from leaderboards.suites import SUITES
 from lmrl_envs.core import Episode, Turn
 
 RANDOM = [-6.0, -6.0, -5.0, -6.0]
@@ -95,15 +97,6 @@ def test_markdown_is_a_table_with_a_row_for_everybody(tmp_path, write_result):
     )
 
 
-def test_a_broken_result_is_left_out_and_named(tmp_path, write_result, caplog):
-    write_result("bc", PLAYED)
-    write_result("ilql", PLAYED)
-    path = tmp_path / "runs/quick/Wordle-v0-common-40/ilql/seed0/result.json"
-    path.write_text(path.read_text()[:200])
-    assert [row.name for row in only_table(tmp_path).rows] == ["bc"]
-    assert str(path) in caplog.text
-
-
 def test_a_folder_without_results_says_what_to_do(tmp_path):
     assert "make leaderboard" in html(read(tmp_path))
 
@@ -125,6 +118,83 @@ def test_a_curve_spans_its_frame(tmp_path, write_result):
     write_result("bc", PLAYED, curve=CURVE)
     drawn = curve(only_table(tmp_path).rows[0].runs)
     assert drawn == {"lines": ["80.0,0.0 160.0,45.0 240.0,90.0"], "low": 1.0, "high": 3.0, "tokens": 300}
+
+
+def test_tables_of_orderings_and_gaps_stand_on_the_page_and_in_markdown(tmp_path, write_result, monkeypatch):
+    asked = replace(SUITES["quick"], pairs=(("ilql", "bc"),), margin=0.25)
+    monkeypatch.setitem(SUITES, "quick", asked)
+    write_result("people", [-2.0, -3.0], kind="player", expected_return=-2.5)
+    for seed in (0, 1, 2):
+        write_result("bc", [-2.1] * 2, seed=seed)
+        write_result("ilql", [-1.9] * 2, seed=seed, tuning={"trials": 3, "episodes": 600})
+    tables = read(tmp_path / "runs")
+    lines = markdown(tables).splitlines()
+    assert "| ilql | &gt; | bc | 0.20 [0.20, 0.20] | 0.000 |" in lines
+    assert "| ilql | 50 % [50 %, 50 %] | 25 % [25 %, 25 %] |" in lines
+    assert "| bc | 33 % [33 %, 33 %] | – |" in lines
+    assert "| 3 trials, 600 episodes |" in next(line for line in lines if line.startswith("| ilql |"))
+    page = html(tables)
+    assert "lies within ±0.25" in page
+    assert "exactly \N{MINUS SIGN}2.500" in page
+
+
+GAME_SCORES = [
+    {
+        "text": [*"geese", ""],
+        "logp": [-0.1] * 6,
+        "q": [-1.0, -1.5, None, -1.0, -1.0, -1.0],
+        "v": [-1.2, -1.2, None, -1.2, -1.2, -1.2],
+        "advantage": [0.2, -0.3, None, 0.2, 0.2, 0.2],
+    },
+    {"text": [*"elder", ""], "logp": [0.0] * 6, "q": [0.0] * 6, "v": [0.0] * 6, "advantage": [0.0] * 6},
+]
+
+
+def test_advantages_stand_as_colour_under_the_letters(tmp_path, write_result):
+    write_result("ilql", PLAYED, scores=[GAME_SCORES])
+    table = only_table(tmp_path)
+    run = table.rows[0].runs[0]
+    # of .2 .3 .2 .2 .2 0 0 0 0 0 0, the value that nine in ten do not pass
+    assert advantage_scale(run) == pytest.approx(0.2)
+    geese, elder = board(run.results["greedy"].examples[0], run.scores[0])
+    assert [token.side for token in geese.tokens] == ["better", "worse", "worse", "better", "better", "better"]
+    assert [token.strength(0.4) for token in geese.tokens] == [0.5, 0.75, 0.0, 0.5, 0.5, 0.5]
+    assert geese.tokens[0].told == "g: advantage 0.20, Q −1.00, V −1.20, chance 0.90"
+    assert geese.tokens[5].told.startswith("end of turn: advantage 0.20")
+    assert len(elder.tokens) == 6
+    page = html([table])
+    assert page.count('<div class="advantages">') == 2
+    assert 'title="g: advantage 0.20, Q −1.00, V −1.20, chance 0.90"' in page
+
+
+def test_values_stand_beside_the_truth(tmp_path, write_result):
+    said = {
+        "optimum": {"rmse": 0.42, "spearman": 0.75, "q": -1.0},
+        "people": {"rmse": 1.33, "spearman": None, "q": -2.0},
+    }
+    turns = [{"turn": turn, "q": -turn / 2, **said} for turn in (1, 2)]
+    regret = {"logged": [0.1, 0.2], "own": [0.25, 0.5], "return": -2.05}
+    write_result("ilql", PLAYED, critics={**said, "q": -0.75, "by_turn": turns, "regret": regret})
+    table = only_table(tmp_path)
+    drawn = q_by_turn(table.rows)
+    assert (drawn["low"], drawn["turns"]) == (-2.0, 2)
+    assert drawn["rows"]["ilql"] == {
+        "agent": "0.0,22.5 240.0,45.0",
+        "optimum": "0.0,45.0 240.0,45.0",
+        "people": "0.0,90.0 240.0,90.0",
+    }
+    cells = re.findall(r'<td class="n">([^<]*)</td>', html([table]).split("Values against the truth")[1])
+    assert cells[:7] == ["0.42", "0.75", "1.33", "–", "0.25", "0.50", "0.75"]
+
+
+def test_the_share_of_openers_is_told_for_each_seed(tmp_path, write_result):
+    curve = [{**point, "opener_share": point["step"] / 4} for point in CURVE]
+    for seed, share in enumerate((0.95, 1.0)):
+        write_result("ilql", PLAYED, seed=seed, critics={"share": share, "q": {"crane": -1.0}}, curve=curve)
+    page = html([only_table(tmp_path)])
+    cells = re.findall(r'<td class="n">([^<]*)</td>', page.split("Which opener the values prefer")[1])
+    assert cells[:2] == ["0.95", "1.00"]
+    assert page.count('<polyline points="80.0,67.5 160.0,45.0 240.0,22.5"/>') == 2
 
 
 class Elements(HTMLParser):

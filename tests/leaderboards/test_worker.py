@@ -36,7 +36,7 @@ EVERYBODY = Suite(
         BestOf("best-of-4", "bc", samples=4),
     ),
     seeds=(3,),
-    evaluation=Evaluation(episodes="all", repeats=2, looks=Looks(count=2, episodes="all")),
+    evaluation=Evaluation(episodes="all", repeats=2, looks=Looks(count=2, episodes="all"), critics=True),
 )
 
 
@@ -142,3 +142,19 @@ def test_agents_with_values_score_the_tokens_of_their_games(records, out):
             differences = [q - v for q, v in zip(turn["q"], turn["v"], strict=True)]
             assert differences == pytest.approx(turn["advantage"], abs=2e-4)
             assert all(value <= 0 for value in turn["logp"])
+
+
+def test_values_are_compared_with_exact_ones(records):
+    critics = records["ilql"]["critics"]
+    # returns say what the regrets sum to: the optimum's -1.3 minus the agent's
+    assert sum(critics["regret"]["own"]) == pytest.approx(-1.3 - result(records["ilql"]).mean)
+    assert records["bc"]["critics"] == records["random"]["critics"] == {}
+
+
+def test_on_branching_data_the_preferred_openers_are_seen_in_training_and_after_it(tmp_path):
+    task = replace(EVERYBODY.tasks[0], dataset="wordle/branching-v0", variant={"words": "common-40", "games": 60})
+    ilql = Agent("ilql", "ilql", tokens=512)
+    record = performed(replace(EVERYBODY, tasks=(task,), agents=(ilql,), references=()), tmp_path)["ilql"]
+    assert 0 <= record["train"]["curve"][-1]["opener_share"] <= 1
+    assert 0 <= record["critics"]["share"] <= 1
+    assert len(record["critics"]["q"]) > 20
