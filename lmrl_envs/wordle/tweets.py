@@ -47,7 +47,7 @@ _SQUARES = str.maketrans({"⬛": _DIGITS[0], "⬜": _DIGITS[0], "🟨": _DIGITS[
                           "🟩": _DIGITS[2], "🟧": _DIGITS[2], "\ufe0f": None})  # fmt: skip  # the last picks a glyph
 _GRID = re.compile(rf"(?:^[{_DIGITS}]{{{WORD_LENGTH}}}[ \t\r]*(?:\n|\Z))+", re.MULTILINE)
 _HELD_OUT = {0: "validation", 1: "test"}  # by the hash of a tweet's id, of 50; all others train
-_TRIES = 16  # words drawn for a game before all are looked at
+_TRIES = 8  # words drawn for a game before all are looked at
 _BLOCK = 1024  # games in memory at once
 
 
@@ -159,6 +159,7 @@ class _Choices(NamedTuple):
     order: np.ndarray  # (A, G) int32
     starts: np.ndarray  # (A, 244) int64
     counts: np.ndarray  # (A, 244) int64
+    given: np.ndarray  # (244, A) bool, whether some guess gives a code against an answer
 
     @classmethod
     def of(cls, table: np.ndarray) -> _Choices:
@@ -167,26 +168,28 @@ class _Choices(NamedTuple):
         counts = np.stack([np.bincount(column, minlength=len(PATTERNS) + 1) for column in columns])
         starts = np.cumsum(counts, axis=1) - counts
         counts[:, -1], starts[:, -1] = 1, 0
-        return cls(order, starts, counts)
+        return cls(order, starts, counts, np.ascontiguousarray(counts.T > 0))
 
     def fit(self, hidden: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """(N, k) bool, whether guesses give a game's codes, (N, 6), against each of k hidden words, (N, k)."""
-        return (self.counts[hidden[:, :, None], codes[:, None, :]] > 0).all(2)
+        return self.given[codes[:, None, :], hidden[:, :, None]].all(2)
 
     def hide(self, codes: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """(N,) hidden words, each uniform over those that fit a game's codes; any word where none does.
 
         Some tries mostly find one; games for which they do not look at all words, with the last of `uniforms`, (N, T).
         """
-        answers = len(self.counts)
-        tries = (uniforms[:, :-1] * answers).astype(np.int64)
+        tries = (uniforms[:, :-1] * len(self.counts)).astype(np.int64)
         fits = self.fit(tries, codes)
         hidden = tries[np.arange(len(tries)), np.argmax(fits, axis=1)]
         rest = np.flatnonzero(~fits.any(1))
-        every = np.broadcast_to(np.arange(answers), (len(rest), answers))
-        possible = self.fit(every, codes[rest])
-        nth = (uniforms[rest, -1] * np.count_nonzero(possible, axis=1)).astype(np.int64)
-        hidden[rest] = np.argmax(np.cumsum(possible, axis=1) > nth[:, None], axis=1)
+        possible = self.given[codes[rest, 0]]
+        for row in codes[rest, 1:].T:
+            possible &= self.given[row]
+        rest, possible = rest[possible.any(1)], possible[possible.any(1)]
+        found = np.count_nonzero(possible, axis=1)
+        nth = np.cumsum(found) - found + (uniforms[rest, -1] * found).astype(np.int64)
+        hidden[rest] = np.nonzero(possible)[1][nth]
         return hidden
 
     def draw(self, hidden: np.ndarray, codes: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
