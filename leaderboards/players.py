@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from lmrl_envs.chat import ChatPolicy
-from lmrl_envs.core import EpisodeKey, Turn
+from lmrl_envs.core import Episode, EpisodeKey, Turn
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.policies import ScriptedPolicy
 from lmrl_envs.recipes import MIXES
 from lmrl_envs.wordle.behaviours import OPENERS, mixture
+from lmrl_envs.wordle.exact import CrowdTable, loss_floor
 from lmrl_envs.wordle.solvers import (
     Entropy,
     MarkovPlayer,
@@ -79,7 +80,8 @@ def writer(env_kwargs: Mapping[str, Any], mix: str, name: str) -> PlayerPolicy:
 
 def people(env_kwargs: Mapping[str, Any], mix: str) -> Crowd:
     """All who wrote `wordle/human-v0`, one of them a game: the dataset as a policy."""
-    return Crowd([(PlayerPolicy(player), share) for player, share in mixture(_rules(env_kwargs), MIXES[mix])])
+    task = WordleTask(**env_kwargs)
+    return Crowd(task, [(PlayerPolicy(player), share) for player, share in mixture(Rules.of(task), MIXES[mix])])
 
 
 class Crowd:
@@ -87,8 +89,8 @@ class Crowd:
 
     name = "people"
 
-    def __init__(self, members: Sequence[tuple[PlayerPolicy, float]]) -> None:
-        self.members = members
+    def __init__(self, task: WordleTask, members: Sequence[tuple[PlayerPolicy, float]]) -> None:
+        self.task, self.members = task, members
         self._drawn: dict[int, int] = {}
 
     def reset(self, *, seed: int, instructions: str) -> None:
@@ -124,6 +126,12 @@ def expected_return(policy: object) -> float | None:
         case PlayerPolicy(player=MarkovPlayer() as player) if len(player.rules.answers) <= EXACT_ANSWERS:
             return exact_value(player)
     return None
+
+
+def validation_loss(crowd: Crowd, games: Iterable[Episode]) -> float:
+    """What those who played the games would score as models of them, in nats a token: the floor for any model."""
+    players = [(cast("MarkovPlayer", policy.player), share) for policy, share in crowd.members]
+    return loss_floor(CrowdTable(crowd.task, players), games).loss
 
 
 def _wordle(player: Callable[[Rules], Player], env_kwargs: Mapping[str, Any]) -> PlayerPolicy:

@@ -18,7 +18,7 @@ import numpy as np
 import typer
 
 from leaderboards.jobs import RESULTS
-from leaderboards.tables import GAMES_SHOWN, Row, Run, Table, read
+from leaderboards.tables import GAMES_SHOWN, Imitation, Row, Run, Table, read
 from lmrl_envs.core import Episode
 from lmrl_envs.files import write_atomic
 from lmrl_envs.statistics import Estimate
@@ -51,7 +51,21 @@ def _markdown_table(table: Table) -> str:
     if table.gaps:
         rows = [[_cell(gap.name), *map(_share_with_interval, gap[1:])] for gap in table.gaps]
         lines += ["", *_markdown_rows(["gap to the optimum closed", "from the data", "from bc"], rows)]
+    if table.imitation:
+        lines += ["", told_imitation(table.imitation)]
     return "\n".join(lines)
+
+
+def told_imitation(imitation: Imitation) -> str:
+    """How well BC imitates, in a sentence or two."""
+    returned = f"bc, sampled, returns {_with_interval(imitation.bc_return)}"
+    text = f"{returned}; those who wrote the data {_number(imitation.data_return, 3)} exactly."
+    if imitation.bc_loss is None or imitation.data_loss is None:
+        return text
+    losses = f"{_number(imitation.bc_loss, 3)} nats an agent token"
+    return (
+        f"{text} Its loss on held-out games is {losses}; they themselves would score {_number(imitation.data_loss, 3)}."
+    )
 
 
 def _markdown_figures(table: Table, row: Row) -> list[str]:
@@ -254,6 +268,7 @@ def _templates() -> jinja2.Environment:
         "board": board,
         "curve": curve,
         "labels": labels,
+        "told_imitation": told_imitation,
         "score_ends": score_ends,
         "q_by_turn": q_by_turn,
         "advantage_scale": advantage_scale,

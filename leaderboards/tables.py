@@ -47,6 +47,7 @@ class Run:
     train: Mapping[str, Any]
     results: Mapping[str, EvalResult]
     expected_return: float | None = None
+    loss_floor: float | None = None
     scores: Sequence[Sequence[Mapping[str, Sequence[Any]]]] = ()
     critics: Mapping[str, Any] = field(default_factory=dict)
     published: bool = False
@@ -65,6 +66,7 @@ class Run:
                 data["train"],
                 {key: EvalResult.from_json(value) for key, value in data["eval"].items()},
                 data.get("expected_return"),
+                data.get("loss_floor"),
                 data.get("scores", ()),
                 data.get("critics") or {},
                 published=path.name != "result.json",
@@ -237,6 +239,16 @@ class Ordering(NamedTuple):
     verdict: Verdict
 
 
+class Imitation(NamedTuple):
+    """How well sampled BC imitates those who wrote the data: its return beside their exact one, and held-out losses."""
+
+    bc_return: Estimate
+    data_return: float
+    bc_loss: float | None
+    data_loss: float | None
+    """In nats an agent token: what the writers themselves would score, the floor for any model."""
+
+
 class Gap(NamedTuple):
     """Shares of the way to the best known return that an agent goes: from the data's return, and from BC's."""
 
@@ -293,6 +305,14 @@ class Table:
     def data_return(self) -> float | None:
         """The exact expected return of those who wrote the data, where it is known."""
         return self._by_name["people"].expected_return if "people" in self._by_name else None
+
+    @cached_property
+    def imitation(self) -> Imitation | None:
+        """None where BC, its sampled play or those who wrote the data are not in the table."""
+        bc, people = self._by_name.get("bc"), self._by_name.get("people")
+        if bc is None or people is None or people.expected_return is None or "sampled" not in self.decodings:
+            return None
+        return Imitation(bc.estimate("sampled"), people.expected_return, bc.validation_loss, people.runs[0].loss_floor)
 
     @cached_property
     def best(self) -> float | None:

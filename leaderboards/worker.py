@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leaderboards.jobs import SCHEMA, named, named_parameters, our_agents, path_safe
-from leaderboards.players import expected_return
+from leaderboards.players import Crowd, expected_return, validation_loss
 from lmrl_envs.core import Episode, EpisodeKey, Turn
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
@@ -51,18 +51,20 @@ def perform(folder: Path) -> None:
         "expected_return": done.expected_return,
         "scores": scores,
         "critics": critics_report(run, done.algorithm) if evaluation["critics"] and done.algorithm and scores else {},
+        "loss_floor": done.loss_floor,
     }
     write_atomic(folder / "result.json", json.dumps(record, allow_nan=False))
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a run gave: results by decoding, how training went, the exact return where it is known, the agent."""
+    """What a run gave: results by decoding, how training went, the agent; of players, what is known exactly."""
 
     results: Mapping[str, EvalResult]
     train: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    expected_return: float | None = None
     algorithm: Algorithm | None = None
+    expected_return: float | None = None
+    loss_floor: float | None = None
 
 
 def _agent(run: Mapping[str, Any], folder: Path) -> Done:
@@ -208,7 +210,11 @@ def _player(run: Mapping[str, Any], folder: Path) -> Done:
     offered = {name: offers[name]() for name in named_parameters(factory, list(offers))}
     policy = factory(**offered, **run["config"])
     result = _play(run, policy)
-    return Done(dict.fromkeys(run["evaluation"]["decodings"], result), expected_return=expected_return(policy))
+    return Done(
+        dict.fromkeys(run["evaluation"]["decodings"], result),
+        expected_return=expected_return(policy),
+        loss_floor=validation_loss(policy, _data(run, split="validation")) if isinstance(policy, Crowd) else None,
+    )
 
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], Done]] = {

@@ -123,9 +123,10 @@ def test_a_curve_spans_its_frame(tmp_path, write_result):
 def test_tables_of_orderings_and_gaps_stand_on_the_page_and_in_markdown(tmp_path, write_result, monkeypatch):
     asked = replace(SUITES["quick"], pairs=(("ilql", "bc"),), margin=0.25)
     monkeypatch.setitem(SUITES, "quick", asked)
-    write_result("people", [-2.0, -3.0], kind="player", expected_return=-2.5)
+    write_result("people", [-2.0, -3.0], kind="player", expected_return=-2.5, loss_floor=0.525)
     for seed in (0, 1, 2):
-        write_result("bc", [-2.1] * 2, seed=seed)
+        curve = [{"step": 50, "tokens": 100, "loss": 1.0, "validation_loss": 0.53 + seed / 100}]
+        write_result("bc", [-2.1] * 2, [-2.6] * 2, seed=seed, curve=curve)
         write_result("ilql", [-1.9] * 2, seed=seed, tuning={"trials": 3, "episodes": 600})
     tables = read(tmp_path / "runs")
     lines = markdown(tables).splitlines()
@@ -133,7 +134,13 @@ def test_tables_of_orderings_and_gaps_stand_on_the_page_and_in_markdown(tmp_path
     assert "| ilql | 50 % [50 %, 50 %] | 25 % [25 %, 25 %] |" in lines
     assert "| bc | 33 % [33 %, 33 %] | – |" in lines
     assert "| 3 trials, 600 episodes |" in next(line for line in lines if line.startswith("| ilql |"))
+    imitation = (
+        "bc, sampled, returns −2.60 [−2.60, −2.60]; those who wrote the data −2.500 exactly. Its loss on held-out "
+        "games is 0.540 nats an agent token; they themselves would score 0.525."
+    )
+    assert imitation in lines
     page = html(tables)
+    assert imitation in page
     assert "lies within ±0.25" in page
     assert "exactly \N{MINUS SIGN}2.500" in page
 

@@ -128,6 +128,10 @@ def test_players_have_their_exact_return_beside_what_they_played(records):
     assert records["people"]["expected_return"] == pytest.approx(-2.5, abs=0.01)
     assert result(records["people"]).mean == pytest.approx(-2.5, abs=0.8)
     assert records["bc"]["expected_return"] is None
+    floor = records["people"]["loss_floor"]  # 2,000 games have .471, these 300 are as they came
+    assert floor == pytest.approx(0.456, abs=0.001)
+    assert records["bc"]["train"]["curve"][-1]["validation_loss"] > floor
+    assert records["random"]["loss_floor"] is None
 
 
 def test_agents_with_values_score_the_tokens_of_their_games(records, out):
