@@ -71,7 +71,11 @@ class Job:
 
     def finished(self) -> bool:
         """Whether there is a result of exactly this run, here or among the published ones."""
-        return self.done_here() or _key_in(self.published) == self.key
+        return self.done_here() or self.is_published()
+
+    def is_published(self) -> bool:
+        """Whether the repository holds the result of exactly this run."""
+        return _key_in(self.published) == self.key
 
     def prepare(self) -> None:
         """Readies the folder: what another setting left there goes, what this one left stays and is taken up again."""

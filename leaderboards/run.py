@@ -90,7 +90,7 @@ def execute(
         jobs: All of them; finished ones are skipped.
         processes: At most so many at once.
         console: Gets a line for each.
-        keep: Called with each one whose result is here, as soon as it is.
+        keep: Called with each one whose result is here and not published, as soon as it is here.
 
     Raises:
         KeyboardInterrupt: after the runs at work have saved their state.
@@ -132,7 +132,7 @@ def execute(
 
 
 def _keep(job: Job, keep: Callable[[Job], None] | None, screen: Screen) -> None:
-    if keep is None or not job.done_here():
+    if keep is None or job.is_published() or not job.done_here():
         return
     try:
         keep(job)

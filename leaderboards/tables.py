@@ -285,6 +285,11 @@ class Table:
         return "one training seed, so over the episodes of one model; they say nothing about another training run"
 
     @property
+    def summary(self) -> str:
+        """The suite in a sentence; nothing where this version has no such suite."""
+        return SUITES[self.suite].summary if self.suite in SUITES else ""
+
+    @property
     def margin(self) -> float:
         """The difference below which the suite counts two agents as tied."""
         return SUITES[self.suite].margin
@@ -325,15 +330,14 @@ class Table:
 
     @cached_property
     def gaps(self) -> list[Gap]:
-        """Of every trained agent, where the best known return is known."""
+        """Of every trained agent, where either can be told."""
         bc = self._by_name.get("bc")
-        if self.best is None or (bc is None and self.data_return is None):
-            return []
-        return [
+        gaps = [
             Gap(row.name, self._gap(row, self.data_return), self._gap_from(row, bc))
             for row in self.rows
             if row.decoded and not row.reference
         ]
+        return [gap for gap in gaps if gap.from_data or gap.from_bc]
 
     def _gap(self, row: Row, base: float | None) -> Estimate | None:
         if base is None or self.best is None:
