@@ -97,6 +97,17 @@ def test_markdown_is_a_table_with_a_row_for_everybody(tmp_path, write_result):
     )
 
 
+def test_what_was_run_here_is_told_from_what_is_published(tmp_path, write_result):
+    write_result("bc", PLAYED, published=True)
+    write_result("mine", PLAYED)
+    tables = read(tmp_path / "results", tmp_path / "runs")
+    text = markdown(tables)
+    assert "| bc |" in text
+    assert "| mine (run here) |" in text
+    assert "| mine |" in markdown(read(tmp_path / "runs"))
+    assert html(tables).count('title="Not among the published results: it was run on this machine">run here<') == 1
+
+
 def test_a_folder_without_results_says_what_to_do(tmp_path):
     assert "make leaderboard" in html(read(tmp_path))
 

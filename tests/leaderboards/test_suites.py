@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from leaderboards.jobs import named, named_parameters, plan
+from leaderboards.jobs import RESULTS, named, named_parameters, plan
+from leaderboards.publish import LARGEST
 from leaderboards.suites import SUITES, Agent, BestOf, Chosen, Player, get_suite
 from lmrl_envs.errors import UnknownNameError
+from lmrl_envs.provenance import library_version
 from lmrl_envs.registration import make_task
 
 
@@ -43,6 +46,19 @@ def test_frozen_suites_take_at_most_twelve_core_hours_in_runs_of_at_most_one(sui
     jobs = plan(replace(suite, tasks=small), [*suite.agents, *suite.references], tmp_path, tmp_path)
     assert sum(job.seconds for job in jobs) <= 12 * 3600
     assert max(job.seconds for job in jobs) <= 3600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+def test_published_results_of_this_version_are_of_the_suite_as_it_stands(suite, tmp_path):
+    results = {path: json.loads(path.read_text())["run"] for path in RESULTS.glob(f"{suite.name}/*/*/*.json")}
+    if not results:
+        pytest.skip("nothing of it is published")
+    assert suite.frozen
+    keys = {job.published: job.key for job in plan(suite, [*suite.agents, *suite.references], tmp_path)}
+    same = {path: run["key"] for path, run in results.items() if run["library_version"] == library_version()}
+    assert same == {path: keys.get(path) for path in same}
+    assert max(path.stat().st_size for path in results) <= LARGEST
 
 
 def test_an_agent_needs_the_agents_that_its_values_name():
