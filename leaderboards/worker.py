@@ -143,7 +143,7 @@ def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
         )
         for name, algorithm in candidates.items()
     }
-    best = max(tried, key=lambda name: tried[name].mean or -math.inf)
+    best = max(tried, key=lambda name: fmean(tried[name].returns))
     tuning = {"trials": len(tried), "episodes": len(tried) * config["episodes"], "chosen": best}
     results = {
         name: dataclasses.replace(result, tuning=tuning)
