@@ -21,7 +21,7 @@ README = REPOSITORY / "README.md"
 LARGEST = 200_000
 """Bytes of one published result."""
 GAMES, CURVE_POINTS, DIGITS = 4, 100, 5
-_MARKED = re.compile(r"(<!-- results: [^>]*-->\n).*?(<!-- end of results -->)", re.DOTALL)
+SPEED = RESULTS / "speed" / "cpu.json"
 
 
 def publish(job: Job) -> None:
@@ -68,6 +68,24 @@ def _rounded(value: float) -> float:
     return int(short) if short == int(short) else short
 
 
+def between_markers(readme: str, name: str, content: str) -> str:
+    """The README with `content` between the markers of that name."""
+    marked = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    return marked.sub(lambda match: match[1] + content + match[2], readme)
+
+
+def with_speed(readme: str, measured: Path) -> str:
+    """The README with the table that `leaderboards.speed` measured."""
+    if not measured.is_file():
+        return between_markers(readme, "speed", "`python -m leaderboards.speed` measures it on your machine.\n")
+    record = json.loads(measured.read_text(encoding="utf-8"))
+    lines = ["| what | asked | measured |", "|---|---|---|"]
+    lines += [f"| {row['what']} | {row['wanted']} | {row['measured']} |" for row in record["rows"]]
+    about = record["provenance"]
+    machine = f"one thread of {about['processor'] or 'an unnamed processor'}, torch {about['packages']['torch']}"
+    return between_markers(readme, "speed", "\n".join([*lines, "", f"Measured on {machine}.", ""]))
+
+
 def with_results(readme: str, results: Path) -> str:
     """The README with the tables of the published results, and what they were made with, between its markers."""
     tables = read(results)
@@ -76,12 +94,12 @@ def with_results(readme: str, results: Path) -> str:
         made = tables[0].rows[0].first.provenance
         machine = f"{made['processor'] or 'an unnamed processor'}, {made['cores']} cores, {made['platform']}"
         parts = [markdown(tables), f"\nMade on {machine}, lmrl-envs {made['library']}.\n"]
-    return _MARKED.sub(lambda match: match[1] + "".join(parts) + match[2], readme)
+    return between_markers(readme, "results", "".join(parts))
 
 
 def write_readme() -> None:
-    """Writes the tables of the published results into the README."""
-    write_atomic(README, with_results(README.read_text(encoding="utf-8"), RESULTS))
+    """Writes the tables of the published results, and of the measured speed, into the README."""
+    write_atomic(README, with_speed(with_results(README.read_text(encoding="utf-8"), RESULTS), SPEED))
 
 
 if __name__ == "__main__":

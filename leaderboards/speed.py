@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import multiprocessing
-import platform
 import resource
 import statistics
 import time
@@ -47,11 +46,14 @@ from leaderboards.measuring import (
     steps_over,
 )
 from leaderboards.plain import PlainGenerate, parameters_of, plain_ilql_loss, plain_lm
+from leaderboards.publish import SPEED, write_readme
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import evaluate
 from lmrl_envs.files import write_atomic
 from lmrl_envs.policies import RandomPolicy
 from lmrl_envs.provenance import provenance
+
+RUNS = Path("runs/speed.json")
 
 
 def training_rows(data: TextDataset, tokenizer: TurnTokenizer, pi_beta: Path, rounds: int) -> Iterator[Row]:
@@ -234,15 +236,8 @@ def floor_row(tokenizer: TurnTokenizer, rounds: int) -> Row:
     )
 
 
-def markdown(rows: list[Row], machine: str) -> str:
-    """The README's table."""
-    lines = ["| what | asked | measured |", "|---|---|---|"]
-    lines += [f"| {row.what} | {row.wanted} | {row.measured} |" for row in rows]
-    return "\n".join([*lines, "", f"One thread on {machine}, by `python -m leaderboards.speed`."])
-
-
 def main(
-    out: Annotated[Path, typer.Option(help="JSON of everything measured.")] = Path("runs/speed.json"),
+    out: Annotated[Path, typer.Option(help="JSON; the README shows leaderboards/results/speed/cpu.json.")] = RUNS,
     rounds: Annotated[int, typer.Option(help="Rounds of each comparison.")] = 9,
     games: Annotated[int, typer.Option(help="Games a round of acting.")] = 256,
 ) -> None:
@@ -250,7 +245,7 @@ def main(
     torch.set_num_threads(1)
     console, tokenizer = Console(highlight=False, soft_wrap=True), wordle_tokenizer()
     data = load_dataset("wordle/human-v0", mix="wide", games=20_000, words=WORDS["words"])
-    pi_beta = out.parent / "speed-pi-beta"
+    pi_beta = Path("runs/speed-pi-beta")
     behaviour = BC(TrainConfig(model=SHAPE, steps=150, lr=2e-3, warmup=20, device="cpu"), tokenizer)
     train(behaviour, data, out=pi_beta)  # until it writes words
     rows: list[Row] = []
@@ -267,12 +262,11 @@ def main(
     sizes = growth(tokenizer)
     for name, rates in sizes.items():
         console.print(f"tokens/s over {name}: " + ", ".join(f"{size}: {rate:,.0f}" for size, rate in rates.items()))
-    about = provenance()
-    machine = str(about.get("processor") or platform.machine())
-    record = {"rows": [dataclasses.asdict(row) for row in rows], "growth": sizes, "provenance": about}
+    record = {"rows": [dataclasses.asdict(row) for row in rows], "growth": sizes, "provenance": provenance()}
     write_atomic(out, json.dumps(record, indent=1) + "\n")
-    write_atomic(out.with_suffix(".md"), markdown(rows, machine) + "\n")
-    console.print(f"written: {out}, {out.with_suffix('.md')}")
+    console.print(f"written: {out}")
+    if out.resolve() == SPEED:
+        write_readme()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from leaderboards import new, run, suites
-from leaderboards.publish import README, RESULTS, with_results
+from leaderboards.publish import README, RESULTS, SPEED, with_results, with_speed
 from leaderboards.render import Row, read
 
 TEXT = README.read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def python(code: str, folder: Path) -> str:
 
 
 def test_the_table_is_what_the_script_writes():
-    assert with_results(TEXT, RESULTS) == TEXT
+    assert with_speed(with_results(TEXT, RESULTS), SPEED) == TEXT
     assert TEXT.count("<!-- results:") == TEXT.count("<!-- end of results -->") == 1
 
 
