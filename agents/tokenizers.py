@@ -20,11 +20,11 @@ from agents.shapes import SHAPES
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.errors import CheckpointError
+from lmrl_envs.recipes import RECIPES
 
 BOS, EOT_ENV, EOT_AGENT = "<bos>", "<eot_env>", "<eot_agent>"
 SPECIAL = (BOS, EOT_ENV, EOT_AGENT)
 BPE_VOCABULARY = 2_000
-_CHARACTER_TASKS = {"Wordle-v0", "lmrl/Wordle-v0"}
 
 
 class TurnTokenizer:
@@ -179,12 +179,15 @@ def pretrained_tokenizer(model: str) -> TurnTokenizer:
 
 
 def tokenizer_for(data: TextDataset, model: str | Mapping[str, Any] = "small") -> TurnTokenizer:
-    """The tokenizer for a dataset: a pretrained model's own, else the one of the data's task.
+    """The tokenizer for a dataset: a pretrained model's own, else the one that the data's recipe names.
 
-    Wordle has one token a letter; everything else byte-level BPE trained on `data`, which should be the `train` part.
+    Logs without a recipe take that of their task's recipes, or byte-level BPE, which is trained on `data`: give it the
+    `train` part.
     """
     if isinstance(model, str) and model not in SHAPES:
         return pretrained_tokenizer(model)
-    if data.metadata.env_id in _CHARACTER_TASKS:
+    about = data.metadata
+    known = [recipe for name, recipe in RECIPES.items() if name == about.dataset_id or recipe.env_id == about.env_id]
+    if known and known[0].tokenizer == "letters":
         return wordle_tokenizer()
     return byte_pair_tokenizer(data.columns().texts.to_pylist())

@@ -59,6 +59,8 @@ class Recipe:
     `from_file` is a recipe that reads a file of the user's, option `path`: its `sizes` are None, all that the file has,
     and `generate` gets a Counter `dropped` too, to count what it leaves out, by reason.
 
+    `tokenizer` names what agents read the dataset with (`agents.tokenizers`).
+
     Where only arguments in `rewards_only` differ from their defaults, nothing is generated: `relabel` is called as
     `(task, episodes)` with the episodes of the defaults and yields them with the rewards of `task`.
     """
@@ -73,6 +75,7 @@ class Recipe:
     from_file: bool = False
     rewards_only: frozenset[str] = frozenset()
     relabel: str | Callable[..., Iterator[Episode]] | None = None
+    tokenizer: Literal["letters", "byte pairs"] = "byte pairs"
 
     def resolve(self, dataset_id: str, split: str, given: Mapping[str, Any]) -> tuple[Variant, int | None]:
         """Completes and checks arguments: the variant, and the number of games (None: all that a file has).
@@ -178,6 +181,7 @@ RECIPES: dict[str, Recipe] = {
         env_options=_WORDLE_OPTIONS,
         options={"mix": Option(None, choices=tuple(MIXES)), "answers": _ANSWERS},
         settle=_settle_wordle,
+        tokenizer="letters",
     ),
     "wordle/expert-v0": Recipe(
         env_id="Wordle-v0",
@@ -186,6 +190,7 @@ RECIPES: dict[str, Recipe] = {
         env_options=_WORDLE_OPTIONS,
         options={"answers": _ANSWERS},
         settle=_settle_wordle,
+        tokenizer="letters",
     ),
     **{
         f"wordle/{name}-v0": Recipe(
@@ -196,6 +201,7 @@ RECIPES: dict[str, Recipe] = {
             options={"answers": _ANSWERS},
             counts="expert games",
             settle=_settle_wordle,
+            tokenizer="letters",
         )
         for name, generate in [("branching", "branching_games"), ("branching-paper", "branching_paper_games")]
     },
@@ -207,6 +213,7 @@ RECIPES: dict[str, Recipe] = {
         options={"path": Option(None), "answers": Option(None)},
         settle=_settle_tweets,
         from_file=True,
+        tokenizer="letters",
     ),
 }
 

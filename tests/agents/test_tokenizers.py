@@ -3,8 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.tokenizers import TurnTokenizer, byte_pair_tokenizer, encode_episode, wordle_tokenizer
+from agents.tokenizers import (
+    TurnTokenizer,
+    byte_pair_tokenizer,
+    encode_episode,
+    tokenizer_for,
+    wordle_tokenizer,
+)
 from lmrl_envs.core import Episode, Turn
+from lmrl_envs.datasets import DatasetMetadata, write_dataset
 from lmrl_envs.errors import CheckpointError
 
 
@@ -104,3 +111,11 @@ def test_a_broken_tokenizer_file_is_named(tmp_path):
     path.write_text('{"version": "1.0", "trunc')
     with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
         TurnTokenizer.load(path)
+
+
+def test_a_datasets_tokenizer_is_its_recipes(games, tmp_path):
+    assert tokenizer_for(games).fingerprint == wordle_tokenizer().fingerprint
+    own = [Episode(None, None, (Turn("agent", "hello there"),), True, False, {})] * 3
+    logs = write_dataset(tmp_path / "logs.parquet", own, DatasetMetadata())
+    assert tokenizer_for(logs).decode(tokenizer_for(logs).encode("hello 😀")) == "hello 😀"
+    assert len(tokenizer_for(logs)) > 256
