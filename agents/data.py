@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -37,7 +36,9 @@ def encode_dataset(algorithm: Algorithm, data: TextDataset) -> TokenStore:
     if type(algorithm).encode is not Algorithm.encode:
         return TokenStore.from_rows(map(algorithm.encode, data), max_length=longest, truncate=truncate)
     identity = f"{_CACHE_VERSION} {data.fingerprint} {algorithm.tokenizer.fingerprint} {longest} {truncate}"
-    folder = home() / "tokens" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    limit = f"{'cut' if truncate else 'max'}{longest}"
+    name = f"{data.fingerprint[:16]}-{algorithm.tokenizer.fingerprint[:16]}-{limit}-v{_CACHE_VERSION}"
+    folder = home() / "tokens" / name
     with lock(folder):
         store = _read(folder, identity)
         if store is None:

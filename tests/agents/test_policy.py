@@ -94,6 +94,31 @@ def test_ragged_cached_states_are_those_of_whole_rows(ilql):
             assert torch.allclose(hidden[row], whole, atol=1e-4)
 
 
+def test_cached_log_probabilities_are_those_of_reading_everything_again(tokenizer):
+    """Three turns of three games, one of them with a turn of another length, within 1e-5."""
+    agent = ILQL(ILQLConfig(model=NANO), tokenizer, seed=7).eval()
+    options = Decoding(beta=2.0, clip=0.5)
+    trunks = agent.acting_trunks(options)
+    games = [("crane", "byybg", "sloth"), ("at", "invalid", "moist"), ("vivid", "bbbbb", "crane")]
+    rows, read = KeyValueRows(trunks, 3, torch.device("cpu")), [0, 0, 0]
+    for turns in (0, 2):
+        histories = [[Turn("agent", game[0]), Turn("env", game[1])][:turns] for game in games]
+        prompts = [tokenizer.encode_history(history) for history in histories]
+        new = [prompt[start:] for prompt, start in zip(prompts, read, strict=True)]
+        width = max(map(len, new))
+        real = torch.tensor([[True] * len(ids) + [False] * (width - len(ids)) for ids in new])
+        with torch.inference_mode():
+            ids = torch.tensor([ids + [0] * (width - len(ids)) for ids in new])
+            hidden = rows.extend(ids, real, dense=bool(real.all()))
+            last = [h[torch.arange(3), real.sum(1) - 1] for h in hidden]
+            cached = agent.next_logits(last, options).log_softmax(-1)
+            for row, prompt in enumerate(prompts):
+                whole = [trunk(torch.tensor([prompt]), use_cache=False).last_hidden_state[:, -1] for trunk in trunks]
+                plain = agent.next_logits(whole, options).log_softmax(-1)[0]
+                assert torch.allclose(cached[row], plain, atol=1e-5, rtol=0)
+        read = list(map(len, prompts))
+
+
 def test_greedy_generation_is_transformers_own(bc, tokenizer):
     prompts = [tokenizer.encode_history([Turn("agent", w), Turn("env", "bybgb")]) for w in ("crane", "sloth")]
     rows = KeyValueRows([trunk_of(bc.lm)], 2, torch.device("cpu"))
