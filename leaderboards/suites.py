@@ -176,9 +176,9 @@ _WORDLE_PLAYERS = (
     _player("entropy-greedy", "entropy_greedy"),
     _player("optimum", "optimum"),
 )
-# Values need a faster target average here than the paper's .005, which goes with its tiny learning rate: a reward reaches
-# the first guess over some thirty tokens, each of which waits for that average (agents/README.md). Q of tokens that
-# nobody wrote stays too high for the default beta of 16.
+# Values need a faster target average here than the paper's .005, which goes with its tiny learning rate: a reward
+# reaches the first guess over some thirty tokens, each of which waits for that average (agents/README.md). Q of tokens
+# that nobody wrote stays too high for the default beta of 16.
 _VALUES = {"pi_beta": "@bc", "lr": 1e-3, "polyak": 0.3, "beta": 8.0}
 _QUICK_VALUES = _VALUES | {"tokens_per_batch": 2048}
 
