@@ -180,7 +180,7 @@ _WORDLE_PLAYERS = (
 # reaches the first guess over some thirty tokens, each of which waits for that average (agents/README.md). Q of tokens
 # that nobody wrote stays too high for the default beta of 16.
 _VALUES = {"pi_beta": "@bc", "lr": 1e-3, "polyak": 0.3, "beta": 8.0}
-_QUICK_VALUES = _VALUES | {"tokens_per_batch": 2048}
+_QUICK_VALUES = _VALUES | {"tokens_per_batch": 2048, "beta": 4.0}  # young values: a smaller weight
 
 SUITES = {
     suite.name: suite
