@@ -25,7 +25,7 @@ from lmrl_envs.statistics import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
 CURVE_WIDTH, CURVE_HEIGHT = 240, 90
-_FIGURES = ("normalised", "minus random", "seeds", "tuning", "time", "parameters")
+_FIGURES = ("normalised", "minus random", "seeds", "episodes", "tuning", "time", "parameters")
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -76,6 +76,7 @@ def _markdown_figures(table: Table, row: Row) -> list[str]:
         _number(row.normalized),
         _with_interval(row.gain) if row.gain else "–",
         str(len(row.runs)) if row.run["seeded"] else "–",
+        _count(row.episodes),
         _tuning(row.tuning),
         _duration(row.seconds),
         _count(row.parameters),

@@ -90,7 +90,8 @@ def test_markdown_is_a_table_with_a_row_for_everybody(tmp_path, write_result):
     write_result("random", RANDOM, kind="player")
     write_result("my|policy:Mine", PLAYED)
     lines = [line for line in markdown([only_table(tmp_path)]).splitlines() if line.startswith("|")]
-    assert [line.replace("\\|", "").count("|") for line in lines] == [10] * 4
+    assert [line.replace("\\|", "").count("|") for line in lines] == [11] * 4
+    assert "| seeds | episodes |" in lines[0]
     assert lines[2].startswith("| my\\|policy:Mine | \N{MINUS SIGN}2.00 [")
     assert lines[3].startswith(
         "| random (reference) | \N{MINUS SIGN}5.75 [\N{MINUS SIGN}6.55, \N{MINUS SIGN}4.95] | · |"
