@@ -31,6 +31,8 @@ class _Running:
 
     state: Any
     turns: tuple[Turn, ...]
+    transcript: str
+    """Of `turns`; each step adds its lines, so that a long episode costs no more than a short one."""
     agent_turns: int = 0
     truncated: bool = False
     """The task's guard cut it."""
@@ -40,6 +42,8 @@ class _Running:
     def advance(self, task: TextTask, action: str, reply: Reply) -> dict[str, Any]:
         """Adds an action and what the task answered; returns the info."""
         turn = Turn("agent", action, reply.reward)
+        lines = action if reply.text is None else f"{action}\n{reply.text}"
+        self.transcript = f"{self.transcript}\n{lines}" if self.turns else lines
         self.turns += (turn,) if reply.text is None else (turn, Turn("env", reply.text))
         self.state = reply.state
         self.agent_turns += 1
@@ -60,7 +64,8 @@ def _start(
     """Starts an episode for each generator; returns what is kept of it, and its info."""
     opened = []
     for reply in task.start(rngs, options):
-        running = _Running(reply.state, () if reply.text is None else (Turn("env", reply.text),))
+        turns = () if reply.text is None else (Turn("env", reply.text),)
+        running = _Running(reply.state, turns, transcript(turns))
         opened.append((running, running.info(task, reply)))
     return opened
 
@@ -103,7 +108,7 @@ class TextEnv(gymnasium.Env[str, str]):
         """
         super().reset(seed=seed)
         ((self._running, info),) = _start(self.task, [self.np_random], options)
-        return transcript(self._running.turns), info
+        return self._running.transcript, info
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says `action` and returns what the task answered.
@@ -118,7 +123,7 @@ class TextEnv(gymnasium.Env[str, str]):
         action = clean(action, task.max_action_chars)
         (reply,) = task.reply([running.state], [action])
         info = running.advance(task, action, reply)
-        return transcript(running.turns), reply.reward, reply.terminated, running.truncated, info
+        return running.transcript, reply.reward, reply.terminated, running.truncated, info
 
     def render(self) -> Frame | None:
         """Draws the episode so far in `render_mode`; None where that is None.
@@ -249,7 +254,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         final: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             ended = [row for row in live if episodes[row].over]
-            last = [{"final_obs": transcript(episodes[row].turns), "final_info": infos[row]} for row in ended]
+            last = [{"final_obs": episodes[row].transcript, "final_info": infos[row]} for row in ended]
             final = self._stacked(last, ended)
         if ended and self.autoreset_mode is not AutoresetMode.DISABLED:
             started = _start(task, [self._generator(row) for row in ended], None)
@@ -296,7 +301,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         return actions
 
     def _observations(self) -> tuple[str, ...]:
-        return tuple([transcript(running.turns) for running in self._running])
+        return tuple([running.transcript for running in self._running])
 
     def _stacked(self, infos: Sequence[dict[str, Any]], rows: list[int] | slice) -> dict[str, Any]:
         """What `_add_info` makes of these rows' infos, but a key at a time, at a tenth of the cost."""
