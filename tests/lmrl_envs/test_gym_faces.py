@@ -366,10 +366,11 @@ def test_bad_vectors() -> None:
 
 
 def test_asynchronous_rows_need_shared_memory_off() -> None:
-    functions = [lambda: gym.make("Wordle-v0")] * 2
+    functions = [lambda: gym.make("lmrl_envs:Wordle-v0")] * 2
     with pytest.raises(ValueError, match="shared_memory=False"):
         AsyncVectorEnv(functions)
-    vector = AsyncVectorEnv(functions, shared_memory=False)
+    # not by fork, which may hang where this process has threads
+    vector = AsyncVectorEnv(functions, shared_memory=False, context="spawn")
     try:
         single = gym.make("Wordle-v0")
         vector.reset(seed=4)
