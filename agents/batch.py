@@ -116,13 +116,22 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.cut)
 
+    def turn_starts(self) -> np.ndarray:
+        """(turns,) int64, where each agent turn begins in `ids`: the dataset's agent turns in order."""
+        fresh = self.agent.copy()
+        fresh[1:] &= ~self.agent[:-1] | (self.turn[1:] != self.turn[:-1])  # silent environments leave turns side by side
+        fresh[self.offsets[:-1]] = self.agent[self.offsets[:-1]]
+        return np.flatnonzero(fresh)
+
+    def turn_of_tokens(self) -> np.ndarray:
+        """(sum of L,) int64, which of the dataset's agent turns a token belongs to; meaningless on other tokens."""
+        begins = np.zeros(len(self.ids), np.int64)
+        begins[self.turn_starts()] = 1
+        return begins.cumsum() - 1
+
     def longest_turn(self) -> int:
         """Tokens of the longest agent turn, its end-of-turn token included."""
-        edges = np.flatnonzero(np.diff(np.r_[0, self.agent.view(np.int8), 0]))
-        starts, ends = edges[::2], edges[1::2]
-        inner = np.flatnonzero(np.diff(self.turn)) + 1  # two agent turns side by side, where the environment is silent
-        cuts = np.union1d(np.union1d(starts, ends), inner[self.agent[inner]])
-        return int(max(np.diff(cuts)[self.agent[cuts[:-1]]], default=1))
+        return int(np.bincount(self.turn_of_tokens()[self.agent], minlength=1).max())
 
     def batch(self, rows: np.ndarray, columns: Mapping[str, np.ndarray] | None = None) -> TokenBatch:
         """Cuts the given rows out as one padded batch, in the order given.

@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -33,27 +33,42 @@ def encode_dataset(algorithm: Algorithm, data: TextDataset) -> TokenStore:
         ValueError: an episode has no agent token or does not fit into the model's context.
     """
     longest, truncate = algorithm.context_length, algorithm.config.truncate
+
+    def make() -> dict[str, np.ndarray]:
+        store = TokenStore.from_rows(map(algorithm.encode, data), max_length=longest, truncate=truncate)
+        return {name: getattr(store, name) for name in TokenStore.FIELDS}
+
     if type(algorithm).encode is not Algorithm.encode:
-        return TokenStore.from_rows(map(algorithm.encode, data), max_length=longest, truncate=truncate)
+        return TokenStore(**make())
     identity = f"{_CACHE_VERSION} {data.fingerprint} {algorithm.tokenizer.fingerprint} {longest} {truncate}"
     limit = f"{'cut' if truncate else 'max'}{longest}"
     name = f"{data.fingerprint[:16]}-{algorithm.tokenizer.fingerprint[:16]}-{limit}-v{_CACHE_VERSION}"
-    folder = home() / "tokens" / name
+    return TokenStore(**kept_arrays("tokens", name, identity, make))
+
+
+def kept_arrays(
+    kind: str, name: str, identity: str, make: Callable[[], Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Arrays kept under `$LMRL_HOME/<kind>/<name>`, memory-mapped.
+
+    What is there is used only if it says the same `identity` and its hashes agree, and made again otherwise.
+    """
+    folder = home() / kind / name
     with lock(folder):
-        store = _read(folder, identity)
-        if store is None:
-            store = TokenStore.from_rows(map(algorithm.encode, data), max_length=longest, truncate=truncate)
-            _write(folder, identity, store)
-            store = _read(folder, identity) or store
-    return store
+        kept = _read(folder, identity)
+        if kept is None:
+            made = make()
+            _write(folder, identity, made)
+            kept = _read(folder, identity) or dict(made)
+    return kept
 
 
-def _write(folder: Path, identity: str, store: TokenStore) -> None:
+def _write(folder: Path, identity: str, arrays: Mapping[str, np.ndarray]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        for name in TokenStore.FIELDS:
-            np.save(temporary / f"{name}.npy", getattr(store, name))
-        hashes = {name: file_hash(temporary / f"{name}.npy") for name in TokenStore.FIELDS}
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        hashes = {name: file_hash(temporary / f"{name}.npy") for name in arrays}
         (temporary / "index.json").write_text(json.dumps({"identity": identity, "files": hashes}), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
@@ -61,21 +76,22 @@ def _write(folder: Path, identity: str, store: TokenStore) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read(folder: Path, identity: str) -> TokenStore | None:
+def _read(folder: Path, identity: str) -> dict[str, np.ndarray] | None:
     """The arrays in `folder`, or None where they are missing, cut short, edited or of something else."""
     if not folder.exists():
         return None
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        names = list(index["files"])
         whole = index["identity"] == identity and all(
-            file_hash(folder / f"{name}.npy") == index["files"][name] for name in TokenStore.FIELDS
+            file_hash(folder / f"{name}.npy") == index["files"][name] for name in names
         )
     except (OSError, ValueError, KeyError, TypeError):
         whole = False
     if not whole:
-        logger.warning("%s: stale, cut short or edited tokens; making them again", folder)
+        logger.warning("%s: stale, cut short or edited; making it again", folder)
         return None
-    return TokenStore(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in TokenStore.FIELDS})
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
 
 
 class Batches:

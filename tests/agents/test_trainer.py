@@ -353,7 +353,7 @@ def test_tokens_are_kept_and_made_again_where_they_do_not_fit(games, tokenizer, 
     content = (folder / "ids.npy").read_bytes()
     (folder / "ids.npy").write_bytes(content[:-4])
     again = encode_dataset(agent, games)
-    assert "making them again" in caplog.text
+    assert "making it again" in caplog.text
     for name in again.FIELDS:
         assert np.array_equal(getattr(again, name), first[name])
     encode_dataset(agent, games[:100])  # other episodes
