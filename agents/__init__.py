@@ -19,6 +19,7 @@ ALGORITHMS: dict[str, str] = {
     "filtered_bc": "agents.bc:FilteredBC",
     "ilql": "agents.ilql:ILQL",
     "sarsa": "agents.ilql:SARSA",
+    "awr": "agents.ilql:AWR",
 }
 
 

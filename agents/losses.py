@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -104,3 +105,25 @@ def squared_error(Q: Tensor, target: Tensor) -> Tensor:
 def expectile(u: Tensor, tau: float) -> Tensor:
     """Core (b): mean |tau - 1[u < 0]| u^2, which pulls V towards the tau-expectile of Q (u = Q - V)."""
     return (torch.where(u < 0, 1 - tau, tau) * u.square()).mean()
+
+
+def conservative(Q: Sequence[Tensor], logsumexp_Q: Sequence[Tensor]) -> Tensor:
+    """L_CQL: sum_i mean ( ln sum_a' exp Q_i(s, a') - Q_i(s, a) ), which is Q's cross-entropy with the logged tokens.
+
+    Args:
+        Q: (K,) of each head at the logged tokens; logsumexp_Q: () of each head, mean over s of ln sum_a exp Q_i(s, a).
+    """
+    return torch.stack([lse_i - Q_i.mean() for Q_i, lse_i in zip(Q, logsumexp_Q, strict=True)]).sum()
+
+
+def discounted_sums(reward: Tensor, discount: Tensor) -> Tensor:
+    """(K,), (K,) to (K,): G_k = reward_k + discount_k G_{k+1}; a discount of 0 ends a row.
+
+    Each pass doubles how far every G_k has looked ahead, so that their number is the logarithm of the longest row's.
+    """
+    G, ahead, step = reward.clone(), discount.clone(), 1
+    while step < len(G):
+        G[:-step] += ahead[:-step] * G[step:]
+        ahead = torch.cat([ahead[:-step] * ahead[step:], ahead.new_zeros(step)])
+        step *= 2
+    return G

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -180,6 +180,11 @@ class ValueHeads(nn.ModuleList):
     def least(self, h: Tensor) -> Tensor:
         """(K, d) to (K, outputs): the least of the heads' values."""
         return torch.stack([head(h) for head in self]).amin(0)
+
+    def least_over(self, h: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        """(K, d) to (K,): `reduce` of the least of the heads' values, (rows, outputs) to (rows,), in chunks of rows."""
+        rows = max(CHUNK // next(iter(self)).out.out_features, 1)
+        return torch.cat([reduce(full_precision(self.least(part))) for part in h.split(rows)])
 
     def least_at(self, h: Tensor, token: Tensor) -> Tensor:
         """(K, d), (K,) to (K,): the same at one token, computing no other."""
