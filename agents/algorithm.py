@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
@@ -17,8 +17,8 @@ from agents.decoding import Decoding, policy_log_probs
 from agents.losses import token_log_probs
 from agents.model import causal_lm, context_length, hidden_states, trunk_of
 from agents.policy import LMPolicy
-from agents.tokenizers import TurnTokenizer, encode_episode
-from lmrl_envs.core import Episode, Policy
+from agents.tokenizers import TurnTokenizer, context_of, encode_episode, newest
+from lmrl_envs.core import Episode, Policy, Turn
 from lmrl_envs.datasets import TextDataset
 
 if TYPE_CHECKING:
@@ -111,10 +111,12 @@ class Algorithm(nn.Module, ABC):
     name: ClassVar[str]
     """Stands in checkpoints and results; the class's own where it gives none."""
     Config: ClassVar[type[TrainConfig]] = TrainConfig
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     """Of {"rewards", "groups", "nonnegative_rewards", "reference"}; `train` checks them before the first step."""
     decoding: ClassVar[Mapping[str, Any]] = {}
     """Options of `policy` that differ from `Decoding`'s."""
+    Options: ClassVar[type[Decoding]] = Decoding
+    """The options of `policy`; an agent with more of them derives its own."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -146,6 +148,10 @@ class Algorithm(nn.Module, ABC):
         """Chooses and annotates the data before the first step."""
         return Prepared(data)
 
+    def groups(self, data: TextDataset) -> np.ndarray:
+        """(episodes,) int64, equal for episodes that share a start: here, for those that begin with the same text."""
+        return np.fromiter(map(context_of, data), np.int64, len(data))
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """For the optimiser: all that require a gradient, as one group."""
         return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
@@ -160,6 +166,10 @@ class Algorithm(nn.Module, ABC):
 
     def after_step(self, step: int) -> None:
         """Called after each optimiser step: Polyak averages."""
+
+    def stop(self, terms: Mapping[str, Tensor]) -> str | None:
+        """Called after each step with its terms; a reason ends the run there, as if its last step had been done."""
+        return None
 
     @property
     def head(self) -> nn.Linear:
@@ -196,9 +206,13 @@ class Algorithm(nn.Module, ABC):
         """Each acting trunk's (R, d) last hidden state to the (R, vocabulary) logits of the next token."""
         return policy_log_probs(self.head(hidden[0]), decoding)
 
+    def prompt(self, turns: Sequence[Turn], decoding: Decoding, room: int) -> list[int]:
+        """What the policy reads of a history before it writes: the newest tokens, at most `room`."""
+        return newest(self.tokenizer.encode_history(turns), room)
+
     def policy(self, *, keep_cache: bool = True, **decoding: Any) -> Policy:
-        """The agent as a policy; `decoding` are fields of `agents.decoding.Decoding`."""
-        return LMPolicy(self, Decoding(**{**self.decoding, **decoding}), keep_cache=keep_cache)
+        """The agent as a policy; `decoding` are fields of its `Options`."""
+        return LMPolicy(self, self.Options(**{**self.decoding, **decoding}), keep_cache=keep_cache)
 
     def cost(self) -> dict[str, float]:
         """Parameters that are trained, all parameters, and trunk passes in a step."""

@@ -119,7 +119,7 @@ class TokenStore:
     def turn_starts(self) -> np.ndarray:
         """(turns,) int64, where each agent turn begins in `ids`: the dataset's agent turns in order."""
         fresh = self.agent.copy()
-        fresh[1:] &= ~self.agent[:-1] | (self.turn[1:] != self.turn[:-1])  # silent environments leave turns side by side
+        fresh[1:] &= ~self.agent[:-1] | (self.turn[1:] != self.turn[:-1])  # turns stand side by side in silence
         fresh[self.offsets[:-1]] = self.agent[self.offsets[:-1]]
         return np.flatnonzero(fresh)
 

@@ -136,6 +136,8 @@ class Step(NamedTuple):
 
     parts: list[TokenBatch]
     """The step's rows, in as many batches as gradients are accumulated over."""
+    rows: np.ndarray
+    """Which episodes these are."""
     tokens: int
     """Real tokens in all parts."""
     position: tuple[int, int]
@@ -151,7 +153,7 @@ def steps(
         rows = batches.next()
         position, tokens = (batches.epoch, batches.cursor), int(store.lengths[rows].sum())
         pieces = [piece for piece in np.array_split(rows, parts) if len(piece)]
-        return Step([store.batch(piece, columns) for piece in pieces], tokens, position)
+        return Step([store.batch(piece, columns) for piece in pieces], rows, tokens, position)
 
     with ThreadPoolExecutor(1, thread_name_prefix="collate") as pool:
         upcoming = pool.submit(collate)

@@ -104,10 +104,11 @@ def encode_episode(episode: Episode, tokenizer: TurnTokenizer) -> TokenRow:
         agent += [chosen] * len(tokens)
         rewards += [0.0] * (len(tokens) - 1) + [turn.reward if chosen else 0.0]
         turns += [max(agent_turn, 0)] * len(tokens)
-    return TokenRow(ids, agent, rewards, turns, episode.truncated, episode.total_return, _context(episode))
+    return TokenRow(ids, agent, rewards, turns, episode.truncated, episode.total_return, context_of(episode))
 
 
-def _context(episode: Episode) -> int:
+def context_of(episode: Episode) -> int:
+    """63 bits that episodes with the same start share: the hash of what the agent sees first, or of `info["group"]`."""
     group = episode.info.get("group")
     if group is not None:
         return _hash63(("group", str(group)))
@@ -122,6 +123,11 @@ def _context(episode: Episode) -> int:
 @lru_cache(maxsize=65_536)
 def _hash63(texts: tuple[str, ...]) -> int:
     return int.from_bytes(hashlib.sha256("\n".join(texts).encode()).digest()[:8], "big") >> 1
+
+
+def newest(ids: list[int], room: int, *, kept: int = 1) -> list[int]:
+    """The first `kept` tokens and the newest of the others, at most `room` in all."""
+    return ids if len(ids) <= room else ids[:kept] + ids[len(ids) - room + kept :]
 
 
 def wordle_tokenizer() -> TurnTokenizer:

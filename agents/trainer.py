@@ -68,7 +68,8 @@ def train(
 
     Raises:
         ValueError: the data lack what the algorithm needs, an episode does not fit, or a parameter gets no gradient.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: a loss or gradient is not finite; the message has its step and episodes, and what was saved
+            before stays.
         CheckpointError: the state in `out` is broken, or of another run.
     """
     config, out = algorithm.config, Path(out)
@@ -77,8 +78,8 @@ def train(
     algorithm.to(device).train()
     ready_trunks(algorithm)
     env = data.metadata
+    check_needs(algorithm, data)
     prepared = algorithm.prepare(data, env_id=env.env_id, env_kwargs=env.env_kwargs)
-    check_needs(algorithm, prepared.data)
     store = encode_dataset(algorithm, prepared.data)
     algorithm.turn_tokens = store.longest_turn()
     held_out = None if validation is None else encode_dataset(algorithm, validation)
@@ -108,6 +109,7 @@ def train(
     begun = time.monotonic() - progressed.seconds
 
     def save() -> None:
+        window.check(algorithm, saved)
         progressed.seconds, progressed.sums = time.monotonic() - begun, window.totals()
         checkpoints.save_training(saved, algorithm, optimizer, {**vars(progressed), "identity": identity})
 
@@ -116,13 +118,16 @@ def train(
         progress_bar(f"train {algorithm.name}", total=config.steps, start=progressed.step, enabled=progress) as bar,
         contextlib.closing(steps(store, batches, columns=prepared.columns, parts=config.accumulate)) as upcoming,
     ):
-        while progressed.step < config.steps:
+        while progressed.step < config.steps and progressed.stopped is None:
             step = next(upcoming)
             with memory_advice(config):
-                window.add(backward(algorithm, step, device))
+                terms = backward(algorithm, step, device)
             if progressed.step == 0:
                 check_gradients(algorithm, trained)
-            torch.nn.utils.clip_grad_norm_(trained, config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
+            window.add(terms, norm, progressed.step + 1, step.rows)
+            if device.type == "cpu":  # a card would have to be waited for
+                window.check(algorithm, saved)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * learning_rate(progressed.step, config)
             optimizer.step()
@@ -131,11 +136,12 @@ def train(
             progressed.step += 1
             progressed.tokens += step.tokens
             progressed.epoch, progressed.cursor = step.position
+            progressed.stopped = algorithm.stop(terms)
 
-            last = progressed.step == config.steps
+            last = progressed.step == config.steps or progressed.stopped is not None
             if progressed.step % LOG_EVERY == 0 or last:
+                window.check(algorithm, saved)
                 point = window.means()
-                check_finite(algorithm, point, progressed.step)
                 if held_out is not None and (last or (config.eval_every and progressed.step % config.eval_every == 0)):
                     point["validation_loss"] = validation_loss(algorithm, held_out, config.tokens_per_batch)
                 if observe is not None:
@@ -150,7 +156,7 @@ def train(
                 raise KeyboardInterrupt
     algorithm.eval()
     result = TrainResult(algorithm, progressed.step, progressed.tokens, progressed.seconds, progressed.curve, out)
-    cost = {"steps": result.steps, "tokens": result.tokens, "seconds": result.seconds}
+    cost = {"steps": result.steps, "tokens": result.tokens, "seconds": result.seconds, "stopped": progressed.stopped}
     checkpoints.save_agent(algorithm, out, trained=identity | cost)
     return result
 
@@ -207,6 +213,8 @@ class Progressed:
     seconds: float = 0.0
     epoch: int = 0
     cursor: int = 0
+    stopped: str | None = None
+    """Why the run ended before its last step."""
     sums: dict[str, Any] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)
 
@@ -217,8 +225,13 @@ class Window:
     def __init__(self, device: torch.device, totals: Mapping[str, Any]) -> None:
         self.steps = int(totals.get("steps", 0))
         self.sums = {name: torch.tensor(value, device=device) for name, value in totals.get("terms", {}).items()}
+        self.batches: list[tuple[int, np.ndarray]] = []  # each step's number and episodes
+        self.finite = torch.zeros((), dtype=torch.int64, device=device)  # batches before the first that is not
 
-    def add(self, terms: Mapping[str, Tensor]) -> None:
+    def add(self, terms: Mapping[str, Tensor], norm: Tensor, step: int, rows: np.ndarray) -> None:
+        good = terms["loss"].isfinite() & norm.isfinite()
+        self.finite += good & (self.finite == len(self.batches))
+        self.batches.append((step, rows))
         self.steps += 1
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -230,8 +243,21 @@ class Window:
     def means(self) -> dict[str, float]:
         """The mean of each term; the window is empty afterwards."""
         means = {name: value.item() / self.steps for name, value in self.sums.items()}
-        self.steps, self.sums = 0, {}
+        self.steps, self.sums, self.batches, self.finite = 0, {}, [], torch.zeros_like(self.finite)
         return means
+
+    def check(self, algorithm: Algorithm, saved: Path) -> None:
+        """Refuses to go on, and to save, after a loss or a gradient that is not finite."""
+        finite = int(self.finite)
+        if finite == len(self.batches):
+            return
+        step, rows = self.batches[finite]
+        listed = f"{rows[:20].tolist()}{' and more' if len(rows) > 20 else ''}"
+        raise FloatingPointError(
+            f"{algorithm.name}: the loss or its gradient is not finite at step {step}, on the {len(rows)} episodes "
+            f"{listed}; {f'{saved} is as it was saved last' if saved.is_file() else 'nothing was saved before'}. "
+            "Try a smaller lr or clip"
+        )
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -258,12 +284,37 @@ def validation_loss(algorithm: Algorithm, store: TokenStore, tokens_per_batch: i
 
 
 def check_needs(algorithm: Algorithm, data: TextDataset) -> None:
-    """Refuses data that lack what an algorithm needs."""
-    returns = data.returns
-    if "rewards" in algorithm.needs and not np.any(returns != 0):
-        raise ValueError(f"{algorithm.name} learns from rewards, and every return in these {len(data)} episodes is 0")
-    if "nonnegative_rewards" in algorithm.needs and returns.min() < 0:
-        raise ValueError(f"{algorithm.name} needs returns of at least 0, and the least here is {returns.min()}")
+    """Refuses data that lack what an algorithm needs.
+
+    Raises:
+        ValueError: names the algorithm, the dataset and what to do.
+    """
+    needs, returns = algorithm.needs, data.returns
+    where = f"the {len(data):,} episodes of {data.metadata.dataset_id or data.metadata.env_id or 'these logs'}"
+    reference = "pi_beta" if hasattr(algorithm.config, "pi_beta") else "pi_ref"
+    if "reference" in needs and not getattr(algorithm.config, reference, None):
+        raise ValueError(
+            f"{algorithm.name} needs a reference model of {where}, and has none; train one by `python -m agents.bc` "
+            f"with the same dataset and model, and give its folder as {reference}"
+        )
+    if "rewards" in needs and not np.any(returns != 0):
+        raise ValueError(
+            f"{algorithm.name} learns from rewards, and every return in {where} is 0; take logs with rewards, "
+            "or an agent that uses none (bc, iqlearn)"
+        )
+    if "nonnegative_rewards" in needs and returns.min() < 0:
+        raise ValueError(
+            f"{algorithm.name} needs returns of at least 0, and the least in {where} is {returns.min()}; "
+            "let it map them to [0, 1] (returns='mapped')"
+        )
+    if "groups" in needs:
+        counts = np.unique(algorithm.groups(data), return_counts=True)[1]
+        if 2 * (counts < 2).sum() >= len(counts):
+            raise ValueError(
+                f"{algorithm.name} compares episodes that share a start, and of {len(counts):,} starts in {where} "
+                f"{(counts < 2).sum():,} have one episode; take data with several episodes a start, a hidden instance "
+                "that they share (instance=...), or refit, which needs no groups"
+            )
 
 
 def check_loss(algorithm: Algorithm, result: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -287,15 +338,6 @@ def check_gradients(algorithm: Algorithm, trained: list[nn.Parameter]) -> None:
         raise ValueError(
             f"{algorithm.name}: {len(without)} parameters get no gradient from the loss, the first is {without[0]!r}; "
             "freeze them (requires_grad_(False)) or leave them out of parameter_groups()"
-        )
-
-
-def check_finite(algorithm: Algorithm, point: Mapping[str, float], step: int) -> None:
-    """Refuses to go on with a loss that is not a number."""
-    if not math.isfinite(point["loss"]):
-        raise FloatingPointError(
-            f"{algorithm.name}: the loss is {point['loss']} near step {step}; terms: {dict(point)}. "
-            "Try a smaller lr or clip"
         )
 
 

@@ -169,10 +169,61 @@ class Idle(Algorithm):
 
 
 def test_losses_that_are_not_finite_and_parameters_without_gradient_are_named(games, tokenizer, tmp_path):
-    with pytest.raises(FloatingPointError, match=r"broken: the loss is nan near step 6"):
+    with pytest.raises(
+        FloatingPointError, match=r"broken: the loss or its gradient is not finite at step 1, .* nothing was"
+    ):
         train(Broken(TrainConfig(**SHORT), tokenizer), games, out=tmp_path / "a")
     with pytest.raises(ValueError, match=r"idle: 2 parameters get no gradient.*'unused\.weight'"):
         train(Idle(TrainConfig(**SHORT), tokenizer), games, out=tmp_path / "b")
+
+
+class BrokenLater(BC):
+    """Clones, until a loss (or, with a finite loss, a gradient) is not a number."""
+
+    gradient_alone = False
+
+    def loss(self, batch: TokenBatch):
+        loss, terms = super().loss(batch)
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls < 5:
+            return loss, terms
+        return loss + (
+            torch.sqrt(0 * loss) if self.gradient_alone else torch.nan
+        ), terms  # the root's slope is infinite
+
+
+@pytest.mark.parametrize("gradient_alone", [False, True])
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(games, tokenizer, tmp_path, gradient_alone):
+    agent = BrokenLater(BC.Config(**SHORT), tokenizer)
+    agent.gradient_alone = gradient_alone
+    with pytest.raises(FloatingPointError, match=r"at step 5, on the (\d+) episodes \[\d+, ") as caught:
+        train(agent, games, out=tmp_path)
+    assert f"{tmp_path / checkpoints.TRAINING} is as it was saved last" in str(caught.value)
+    batches = Batches(encode_dataset(agent, games).lengths, 600, seed=0)
+    rows = [batches.next() for _ in range(5)][-1]
+    assert f"on the {len(rows)} episodes {rows[:20].tolist()}" in str(caught.value)
+    good = BC(BC.Config(**SHORT), tokenizer)
+    state = checkpoints.load_training(tmp_path / checkpoints.TRAINING, good, torch.optim.AdamW(good.parameters()))
+    assert state["step"] == 4
+    assert all(tensor.isfinite().all() for tensor in checkpoints.weights(good).values())
+
+
+class Satisfied(BC):
+    name = "satisfied"
+
+    def stop(self, terms):
+        return "enough" if terms["loss"] < 3.9 else None
+
+
+def test_an_algorithm_may_end_its_run(games, tokenizer, tmp_path):
+    config = BC.Config(**{**SHORT, "steps": 200})
+    result = train(Satisfied(config, tokenizer), games, out=tmp_path)
+    assert 0 < result.steps < 200
+    assert result.curve[-1]["step"] == result.steps
+    assert json.loads((tmp_path / checkpoints.AGENT).read_text())["trained"]["stopped"] == "enough"
+    again = train(Satisfied(config, tokenizer, seed=5), games, out=tmp_path)  # nothing left to do
+    assert again.steps == result.steps
+    assert_same(state_of(again.algorithm), state_of(result.algorithm))
 
 
 class Strange(Algorithm):
@@ -226,7 +277,10 @@ def test_a_class_that_is_no_algorithm_is_named(tmp_path, monkeypatch, name, erro
 def test_rewards_are_asked_for(games, tokenizer, tmp_path):
     rewardless = games.select(np.flatnonzero(games.returns == 0))
     assert len(rewardless) > 0
-    with pytest.raises(ValueError, match=r"ilql learns from rewards, and every return"):
+    message = (
+        rf"ilql learns from rewards, and every return in the {len(rewardless)} episodes of wordle/human-v0 is 0; .*bc"
+    )
+    with pytest.raises(ValueError, match=message):
         train(ILQL(ILQLConfig(**SHORT), tokenizer), rewardless, out=tmp_path)
 
 
