@@ -65,7 +65,7 @@ class LMPolicy:
             return []
         tokenizer, device = self.algorithm.tokenizer, next(self.algorithm.parameters()).device
         room = self.algorithm.context_length - self.max_tokens
-        prompts = [self._fit(tokenizer.encode_history(history), room) for history in histories]
+        prompts = [self.algorithm.prompt(history, self.options, room) for history in histories]
         keys = [episode.index for episode in episodes] if episodes is not None and self.keep_cache else None
 
         rows, known = self._recall(keys, prompts, device)
@@ -106,12 +106,6 @@ class LMPolicy:
         if chosen != list(range(len(rows))):
             rows = rows.select(torch.tensor(chosen, device=device))
         return rows.crop(torch.tensor(known, device=device)), known
-
-    def _fit(self, prompt: list[int], room: int) -> list[int]:
-        """The newest tokens of a history that is longer than the model's context."""
-        if len(prompt) <= room:
-            return prompt
-        return prompt[:1] + prompt[len(prompt) - room + 1 :]
 
 
 def _common(old: list[int], new: list[int]) -> int:
