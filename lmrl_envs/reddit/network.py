@@ -1,0 +1,211 @@
+"""The small transformer that reads a comment word by word, and its answer as probabilities.
+
+Shapes: N texts, W words in all of them, F features of those words; B rows of a batch, T words of its longest row; K
+levels; d the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lmrl_envs.devices import resolve_device
+from lmrl_envs.reddit.words import split_words, word_features
+
+_BEGIN, _PARENT, _COMMENT, _ECHO = range(4)  # segments; an echo is a comment's word that its parent has too
+_STEM = 5  # letters that two words share where one echoes the other
+_SHORT = 3  # shorter words say nothing about the subject
+_ROWS = 64  # of one forward pass; rows of like length go together
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of a `CommentNetwork`; `parent_words` 0 is a model of the comment alone."""
+
+    levels: int
+    buckets: int = 8192
+    features: int = 48
+    width: int = 96
+    layers: int = 2
+    heads: int = 4
+    parent_words: int = 0
+    first_words: int = 128
+    last_words: int = 64
+
+    @property
+    def length(self) -> int:
+        """The most positions of a row."""
+        return 1 + self.parent_words + self.first_words + self.last_words
+
+
+class Encoded(NamedTuple):
+    """Texts as numbers: row i has the words from `rows[i]` to `rows[i + 1]`, word w the features from `words[w]` on."""
+
+    features: np.ndarray  # (F,) int32
+    words: np.ndarray  # (W + 1,) int64
+    segments: np.ndarray  # (W,) int8
+    rows: np.ndarray  # (N + 1,) int64
+
+    def select(self, index: np.ndarray) -> Encoded:
+        """The rows of `index`, in its order."""
+        picked = _ranges(self.rows[index], self.rows[index + 1])
+        lengths = np.diff(self.words)[picked]
+        return Encoded(
+            self.features[_ranges(self.words[picked], self.words[picked + 1])],
+            np.concatenate([[0], np.cumsum(lengths)]),
+            self.segments[picked],
+            np.concatenate([[0], np.cumsum(np.diff(self.rows)[index])]),
+        )
+
+
+def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfig) -> Encoded:
+    """Reads N pairs of texts. Of a comment with too many words the middle is left out, of a parent the end."""
+    features: list[int] = []
+    words, segments, rows = [0], [], [0]
+    for parent, comment in zip(parents, comments, strict=True):
+        head = split_words(parent[: _chars(config.parent_words)])[: config.parent_words] if config.parent_words else []
+        said = {word.lower()[:_STEM] for word in head if len(word) > _SHORT}
+        body = _ends(comment, config.first_words, config.last_words)
+        for word, segment in [("", _BEGIN), *((word, _PARENT) for word in head), *((word, None) for word in body)]:
+            features += word_features(word, config.buckets)
+            words.append(len(features))
+            if segment is None:
+                segment = _ECHO if word.lower()[:_STEM] in said else _COMMENT
+            segments.append(segment)
+        rows.append(len(segments))
+    return Encoded(
+        np.array(features, np.int32), np.array(words, np.int64), np.array(segments, np.int8), np.array(rows, np.int64)
+    )
+
+
+class CommentNetwork(nn.Module):
+    """Hashed features, averaged over a word; a pre-norm transformer over the words; mean and maximum over those."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.width
+        self.word = nn.EmbeddingBag(config.buckets, config.features, mode="mean")
+        self.widen = nn.Linear(config.features, d)
+        self.position = nn.Embedding(config.length, d)
+        self.segment = nn.Embedding(4, d)
+        self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(d)
+        self.out = nn.Sequential(nn.Linear(2 * d, d), nn.GELU(), nn.Linear(d, config.levels))
+        nn.init.normal_(self.word.weight, std=0.5)
+        nn.init.normal_(self.position.weight, std=0.05)
+
+    def forward(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
+        """An `Encoded` of B rows as tensors to (B, K) logits."""
+        lengths = rows.diff()
+        row = torch.repeat_interleave(torch.arange(len(lengths), device=rows.device), lengths)
+        place = torch.arange(len(segments), device=rows.device) - rows[row]
+        x = self.widen(self.word(features, words[:-1])) + self.position(place) + self.segment(segments.long())
+        x_rows = x.new_zeros(len(lengths), int(lengths.max()), x.shape[1])
+        x_rows[row, place] = x
+        real = torch.arange(x_rows.shape[1], device=rows.device) < lengths[:, None]  # (B, T)
+        for block in self.blocks:
+            x_rows = block(x_rows, real)
+        x_rows = self.norm(x_rows)
+        hidden = ~real[..., None]
+        mean = x_rows.masked_fill(hidden, 0.0).sum(1) / lengths[:, None]
+        most = x_rows.masked_fill(hidden, -torch.inf).amax(1)
+        return self.out(torch.cat([mean, most], dim=1))
+
+
+class Block(nn.Module):
+    """Self-attention over the real words of a row, then two layers on each of them."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention, self.norm_layers = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.mix = nn.Linear(width, width)
+        self.layers = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """(B, T, d), (B, T) to (B, T, d)."""
+        q, k, v = self.qkv(self.norm_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None, :])
+        x = x + self.mix(mixed.transpose(1, 2).flatten(2))
+        return x + self.layers(self.norm_layers(x))
+
+
+class TransformerScorer:
+    """A trained network with its temperature: texts to probabilities."""
+
+    def __init__(self, network: CommentNetwork, *, temperature: float = 1.0, device: str = "cpu") -> None:
+        self.device = resolve_device(device)
+        self.network = network.to(self.device).eval()
+        self.temperature = temperature
+
+    @classmethod
+    def from_tensors(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], *, device: str = "cpu"
+    ) -> TransformerScorer:
+        """Makes it from what `tensors` and `config` gave; TypeError, KeyError or RuntimeError if they do not fit."""
+        shape = dict(config)
+        temperature = shape.pop("temperature")
+        network = CommentNetwork(NetworkConfig(**shape))
+        network.load_state_dict({name: torch.from_numpy(array.astype(np.float32)) for name, array in tensors.items()})
+        return cls(network, temperature=temperature, device=device)
+
+    def config(self) -> dict[str, Any]:
+        return asdict(self.network.config) | {"temperature": self.temperature}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The weights in half precision."""
+        return {name: value.cpu().numpy().astype(np.float16) for name, value in self.network.state_dict().items()}
+
+    def score(self, parents: Sequence[str], comments: Sequence[str]) -> np.ndarray:
+        """(N, K) float64."""
+        logits = self.logits(encode(parents, comments, self.network.config))
+        return (logits / self.temperature).softmax(-1).numpy()
+
+    @torch.inference_mode()
+    def logits(self, texts: Encoded) -> Tensor:
+        """(N, K) float64 on the CPU, before the temperature."""
+        logits = torch.empty(len(texts.rows) - 1, self.network.config.levels, dtype=torch.float64)
+        for index in by_length(texts, _ROWS):
+            logits[index] = self.network(*to_tensors(texts.select(index), self.device)).double().cpu()
+        return logits
+
+
+def by_length(texts: Encoded, rows: int) -> Iterator[np.ndarray]:
+    """Indices of `rows` rows at a time, the shortest first."""
+    order = np.argsort(np.diff(texts.rows), kind="stable")
+    for start in range(0, len(order), rows):
+        yield order[start : start + rows]
+
+
+def to_tensors(texts: Encoded, device: torch.device) -> tuple[Tensor, ...]:
+    """The four arrays on a device."""
+    return tuple(torch.from_numpy(array).to(device) for array in texts)
+
+
+def _chars(words: int) -> int:
+    """Characters among which so many words are looked for: no text is too long to be read in no time."""
+    return 16 * words
+
+
+def _ends(text: str, first: int, last: int) -> list[str]:
+    """The words of a text, without the middle of a long one."""
+    chars = _chars(first + last)
+    if len(text) > 2 * chars:
+        words = split_words(text[:chars]) + split_words(text[-chars:])
+    else:
+        words = split_words(text)
+    return words if len(words) <= first + last else words[:first] + words[-last:]
+
+
+def _ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The numbers from each start up to its end, all in one."""
+    lengths = ends - starts
+    offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    return np.arange(lengths.sum()) + offsets
