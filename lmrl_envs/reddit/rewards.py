@@ -31,6 +31,8 @@ TARGETS: dict[str, Target] = {"toxicity": "toxicity", "noisy_toxicity": "toxicit
 """What the model of each reward judges; `upvotes_real`, a logged score's sign, has none."""
 
 WEIGHTS = Path(__file__).parent / "weights"
+BUNDLED = ("bundled", "held-out", "linear")
+"""Models that the library brings: the transformer, its twin from other threads, the TF-IDF baseline."""
 PROFANITY = "alt-profanity-check"
 FORMAT = 1
 _KINDS = {
@@ -80,18 +82,13 @@ def load_reward_model(spec: ModelSpec = "bundled", target: Target = "toxicity", 
     return _load(spec["path"], None if labels is None else tuple(sorted(labels.items())), target, device)
 
 
-def bundled_models() -> list[str]:
-    """The names of the models that the library brings."""
-    return sorted(path.name for path in WEIGHTS.iterdir() if path.is_dir())
-
-
 @lru_cache(maxsize=16)
 def _load(path: str, labels: tuple[tuple[str, int], ...] | None, target: Target, device: str) -> RewardModel:
-    names = [*bundled_models(), PROFANITY]
+    names = (*BUNDLED, PROFANITY)
     if path == PROFANITY:
         return cast("RewardModel", load_attribute(_PUBLISHED_PROFANITY)(target))
-    folder = WEIGHTS / path if path in names else Path(path).expanduser()
-    ours = path in names or any((folder / f"{known}.json").is_file() for known in LEVELS)
+    folder = WEIGHTS / path if path in BUNDLED else Path(path).expanduser()
+    ours = path in BUNDLED or any((folder / f"{known}.json").is_file() for known in LEVELS)
     if ours and labels is None:
         return read_reward_model(folder, target, device=device)
     if (folder / "config.json").is_file() or (path.count("/") == 1 and not folder.exists()):  # a hub id: owner/name
