@@ -38,9 +38,11 @@ class KeyValueRows:
         """Feeds (R, n) tokens, those that are not `real` as holes; returns each trunk's (R, n, d) hidden states.
 
         Args:
+            ids: tokens, or (R, n, d) vectors that stand in the place of tokens' embeddings.
             dense: all tokens are real.
         """
         n = ids.shape[1]
+        name = "inputs_embeds" if ids.is_floating_point() else "input_ids"
         positions = (self.valid.sum(1, keepdim=True) + real.cumsum(1) - 1).clamp(min=0)
         self.dense = self.dense and dense
         plain = self.dense and (n == 1 or not self.valid.shape[1])  # what attention does without a mask is right
@@ -48,7 +50,7 @@ class KeyValueRows:
         self.valid = torch.cat([self.valid, real], dim=1)
         return [
             trunk(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+                **{name: ids}, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
             ).last_hidden_state
             for trunk, cache in zip(self.trunks, self.caches, strict=True)
         ]
