@@ -20,6 +20,10 @@ ALGORITHMS: dict[str, str] = {
     "ilql": "agents.ilql:ILQL",
     "sarsa": "agents.ilql:SARSA",
     "awr": "agents.ilql:AWR",
+    "cql": "agents.cql:CQL",
+    "mc": "agents.mc:MC",
+    "psi": "agents.psi:Psi",
+    "dt": "agents.dt:DT",
 }
 
 

@@ -58,6 +58,11 @@ class Reading(NamedTuple):
     h_target: Tensor
     """(N, d) states that the target Q reads, without gradient"""
 
+    @property
+    def next(self) -> Tensor:
+        """(K,) int64, the packed position of s'; arbitrary where s' is terminal."""
+        return self.tokens.states[self.tokens.next]
+
 
 class Critic(Algorithm):
     """A language model pi_beta, and values that guide it: `q`, `v`, and a target network's `target_q`.
