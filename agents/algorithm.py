@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from agents.batch import AgentTokens, TokenBatch, TokenRow, agent_tokens, pack
 from agents.decoding import Decoding, policy_log_probs
 from agents.losses import token_log_probs
 from agents.model import causal_lm, context_length, hidden_states, trunk_of
+from agents.optimizers import OptimizerName
 from agents.policy import LMPolicy
 from agents.tokenizers import TurnTokenizer, context_of, encode_episode, newest
 from lmrl_envs.core import Episode, Policy, Turn
@@ -36,6 +37,8 @@ class TrainConfig:
     model: str | Mapping[str, Any] = "small"
     """A shape in `agents.model.SHAPES`, the fields of a transformers config, or the path or hub id of a causal LM."""
     lr: float = 3e-4
+    optimizer: OptimizerName = "adamw"
+    """`"muon"` for the trunks' matrices, AdamW for the rest: fewer tokens to the same loss, on batches of some size."""
     steps: int = 10_000
     tokens_per_batch: int = 4_096
     """Real tokens in a step, at most."""
@@ -69,6 +72,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be 'float32' or 'bfloat16', got {self.dtype!r}")
+        if self.optimizer not in get_args(OptimizerName):
+            raise ValueError(f"optimizer must be one of {', '.join(get_args(OptimizerName))}, got {self.optimizer!r}")
         for name in ("steps", "tokens_per_batch", "accumulate", "threads", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")

@@ -22,6 +22,7 @@ from agents import checkpoints
 from agents.algorithm import Algorithm, Prepared, TokenScores, TrainConfig, spread
 from agents.batch import TokenStore
 from agents.data import Batches, Step, encode_dataset, steps
+from agents.optimizers import make_optimizer
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.devices import resolve_device, set_threads
 from lmrl_envs.errors import CheckpointError
@@ -86,7 +87,7 @@ def train(
     batches = Batches(store.lengths, config.tokens_per_batch, seed=config.seed, weights=prepared.weights)
     groups = algorithm.parameter_groups()
     trained = [parameter for group in groups for parameter in group["params"]]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    optimizer = make_optimizer(config.optimizer, algorithm, groups, lr=config.lr, weight_decay=config.weight_decay)
     peaks = [group["lr"] for group in optimizer.param_groups]
 
     identity = {

@@ -1,0 +1,93 @@
+"""Optimisers by name: AdamW for everything, or Muon for the trunks' matrices with AdamW for the rest.
+
+Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) makes each matrix's step orthogonal; scaled to the size of
+an AdamW step (Liu et al., arXiv 2502.16982) it takes the same learning rate. It costs some ten milliseconds a step,
+whatever the batch, so it pays on batches of several thousand tokens.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+OptimizerName = Literal["adamw", "muon"]
+
+
+def make_optimizer(
+    name: OptimizerName, module: nn.Module, groups: list[dict[str, Any]], *, lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """The optimiser of that name over an algorithm's parameter groups."""
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=True)
+    matrices = set(map(id, trunk_matrices(module)))
+    inner = _only(groups, lambda parameter: id(parameter) in matrices)
+    rest = _only(groups, lambda parameter: id(parameter) not in matrices)
+    parts: list[torch.optim.Optimizer] = []
+    if inner:
+        parts.append(torch.optim.Muon(inner, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+    if rest:
+        parts.append(torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True))
+    return SideBySide(parts)
+
+
+def trunk_matrices(module: nn.Module) -> Iterable[Tensor]:
+    """The weights of the linear maps inside the language-model trunks: no embeddings, no heads."""
+    from transformers import Conv1D, PreTrainedModel  # noqa: PLC0415 - takes seconds to import
+
+    for trunk in module.modules():
+        if isinstance(trunk, PreTrainedModel) and trunk is trunk.base_model:
+            yield from (layer.weight for layer in trunk.modules() if isinstance(layer, nn.Linear | Conv1D))
+
+
+def _only(groups: list[dict[str, Any]], wanted: Callable[[Tensor], bool]) -> list[dict[str, Any]]:
+    """The groups, with their settings, of the parameters that are wanted; none without parameters."""
+    chosen = [group | {"params": [p for p in group["params"] if wanted(p)]} for group in groups]
+    return [group for group in chosen if group["params"]]
+
+
+class SideBySide(torch.optim.Optimizer):
+    """Optimisers of different parameters as one: its groups and its state are theirs, one after the other."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        return [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        if closure is not None:
+            raise ValueError("several optimisers at once take no closure; compute the loss before the step")
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        states = [part.state_dict() for part in self.parts]
+        return {
+            "state": {
+                first + index: values
+                for first, state in zip(self._firsts(), states, strict=True)
+                for index, values in state["state"].items()
+            },
+            "param_groups": [group for state in states for group in state["param_groups"]],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        groups, firsts = iter(state_dict["param_groups"]), [*self._firsts(), math.inf]
+        for part, (first, end) in zip(self.parts, itertools.pairwise(firsts), strict=True):
+            own = {index - first: values for index, values in state_dict["state"].items() if first <= index < end}
+            part.load_state_dict({"state": own, "param_groups": [next(groups) for _ in part.param_groups]})
+
+    def _firsts(self) -> list[int]:
+        """The index of each part's first parameter among all."""
+        counts = [sum(len(group["params"]) for group in part.param_groups) for part in self.parts]
+        return list(itertools.accumulate(counts[:-1], initial=0))
