@@ -1,0 +1,205 @@
+"""The truth about any comment: its toxicity, and its chance of a positive score as an answer to its parent.
+
+The chance is a logistic function of what a reader can see: whether the reply speaks of what the parent speaks of, its
+manner and how the community takes that, rudeness, length, and whether it is language at all. Relevance counts most, so
+that no sentence is good for every parent; nonsense, repetition and echoes are worse than silence. The texts of the
+corpus have exactly these chances, and so has whatever an agent writes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from lmrl_envs.reddit.disguise import mask, rude_words, unmask
+from lmrl_envs.reddit.grammar import Community, Phrase, Slot, Writer, communities, lexicon, words_of
+from lmrl_envs.reddit.toxicity import true_toxicity
+
+__all__ = ["Manner", "manner", "mask", "true_chance", "true_toxicity"]
+
+_BIAS = 0.0
+_RELEVANCE = {"same subject": 1.0, "touches it": 0.5, "same field": -0.2, "nothing": -1.0, "elsewhere": -1.8}
+_RUDENESS = (0.0, 1.6, 3.2)
+_NONSENSE, _REPETITION, _ECHO, _SHORT, _LONG = 4.0, 4.0, 2.0, 0.9, 0.6
+_KNOWN_ENOUGH, _FAMILIAR_ENOUGH = 0.5, 0.25
+_SAMPLE = 200  # phrases of each list, by which familiar pairs of words are known
+_FUNCTION_WORDS = frozenset(
+    """a about after again all also am an and any are as at back be because been before being but by can could did do
+    does doing done down each even ever every few first for from get go going good got had has have having he her here
+    him his how i if in into is it its just know last less let like little long made make many may me might more most
+    much must my need never new no not now of off on once one only or other our out over own people please put rather
+    really right said same say see she should since so some something still such take than that the their them then
+    there these they thing things think this those though through time to too try two under until up us use very want
+    was way we well went were what when where which while who why will with without work would year years yes yet you
+    your""".split()
+)
+
+
+class Manner(NamedTuple):
+    """What a reader sees in a reply. Shares are of its words or pairs of words."""
+
+    words: int
+    relevance: str
+    kind: float
+    informative: float
+    funny: float
+    personal: float
+    toxicity: int
+    known: float  # share of words that people use
+    familiar: float  # share of neighbouring words that people put next to each other
+    repeated: float  # share of pairs of words that were there before
+    echoed: float  # share of threes of words that are the parent's
+
+
+def true_chance(parent: str, text: str) -> float:
+    """The chance of a positive score of any text as an answer to any parent, in the balanced corpus."""
+    return 1 / (1 + math.exp(-_log_odds(manner(parent, text), _field_of(parent))))
+
+
+def manner(parent: str, text: str) -> Manner:
+    """What a reader sees in `text` as an answer to `parent`."""
+    words = words_of(unmask(text))
+    raw = words_of(parent)
+    about, field = _content(parent), _field_of(parent)
+    content = {stem for word in words if (stem := _stem(word)) not in _general()}
+    pairs = list(zip(words, words[1:], strict=False))
+    threes = set(zip(words, words[1:], words[2:], strict=False))
+    theirs = set(zip(raw, raw[1:], raw[2:], strict=False))
+    new = sum(field in _fields().get(stem, ()) for stem in content - about)
+    told = {"i", "my", "we", "i've"} & set(words)
+    return Manner(
+        words=len(words),
+        relevance=_relevance(content, about, field),
+        kind=float(_says(words, _KIND)),
+        informative=min(1.0, new / 4),
+        funny=float(_says(words, _FUNNY)),
+        personal=float(bool(told) and not _PAST.isdisjoint(words)),
+        toxicity=true_toxicity(text),
+        known=sum(map(_known, words)) / max(1, len(words)),
+        familiar=sum(pair in _familiar() for pair in pairs) / max(1, len(pairs)),
+        repeated=1 - len(set(pairs)) / max(1, len(pairs)),
+        echoed=len(threes & theirs) / max(1, len(threes)),
+    )
+
+
+def _log_odds(seen: Manner, field: str | None) -> float:
+    if not seen.words:
+        return -_NONSENSE
+    likes: Mapping[str, float] = communities()[field].likes if field else _no_likes()
+    blunt = communities()[field].blunt if field else 0.0
+    odds = _BIAS + _RELEVANCE[seen.relevance] - _RUDENESS[seen.toxicity] * (1 - blunt)
+    odds += sum(weight * getattr(seen, quality) for quality, weight in likes.items())
+    odds -= _NONSENSE * max(0.0, 1 - seen.known / _KNOWN_ENOUGH)
+    if seen.words > 1:
+        odds -= _NONSENSE * max(0.0, 1 - seen.familiar / _FAMILIAR_ENOUGH)
+    odds -= _REPETITION * seen.repeated + _ECHO * seen.echoed
+    return odds - _SHORT * max(0.0, 1 - seen.words / 6) - _LONG * max(0.0, seen.words / 60 - 1)
+
+
+def _relevance(content: set[str], about: frozenset[str], field: str | None) -> str:
+    shared = len(content & about)
+    if shared:
+        return "same subject" if shared > 1 else "touches it"
+    fields = Counter(name for stem in content for name in _fields().get(stem, ()))
+    if not fields:
+        return "nothing"
+    return "same field" if field is not None and fields[field] == max(fields.values()) else "elsewhere"
+
+
+@lru_cache(maxsize=4096)  # a parent has many replies
+def _content(text: str) -> frozenset[str]:
+    """Stems of the words that say what a text is about."""
+    return frozenset(_stem(word) for word in words_of(text)) - _general()
+
+
+@lru_cache(maxsize=4096)
+def _field_of(parent: str) -> str | None:
+    """The community whose words a parent uses, None where it uses nobody's."""
+    counts = Counter(name for stem in _content(parent) for name in _fields().get(stem, ()))
+    return max(counts, key=counts.__getitem__) if counts else None
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word[-1] == "s" and word[-2] != "s" else word
+
+
+def _known(word: str) -> bool:
+    stem = _stem(word)
+    return stem in _general() or stem in _fields() or word in rude_words()
+
+
+@cache
+def _general() -> frozenset[str]:
+    """Stems of words that say nothing about a subject."""
+    words = {word for entries in lexicon().values() for phrase, _ in entries.all_of for word in _spelled(phrase)}
+    return frozenset(map(_stem, words | _FUNCTION_WORDS))
+
+
+@cache
+def _fields() -> Mapping[str, Sequence[str]]:
+    """The communities that use a stem, for those that no more than two of them use."""
+    table: dict[str, set[str]] = {}
+    for name, community in communities().items():
+        for entries in community.lists.values():
+            for phrase, _ in entries.all_of:
+                for word in _spelled(phrase):
+                    table.setdefault(_stem(word), set()).add(name)
+    return {stem: sorted(names) for stem, names in table.items() if len(names) <= 2 and stem not in _general()}
+
+
+def _spelled(phrase: Phrase) -> list[str]:
+    """All words of a phrase, those of every choice."""
+    words = []
+    for node in phrase:
+        if isinstance(node, str):
+            words += words_of(node)
+        elif not isinstance(node, Slot):
+            words += [word for choice in node for word in _spelled(choice)]
+    return words
+
+
+@cache
+def _familiar() -> frozenset[tuple[str, str]]:
+    """Pairs of words that stand side by side in a sample of all phrases."""
+    writer = Writer(np.random.Generator(np.random.PCG64(0)), "test")
+    pairs: set[tuple[str, str]] = set()
+    names = list(lexicon())
+    every: Sequence[Community] = list(communities().values())
+    for name in names:
+        for number in range(_SAMPLE):
+            words = words_of(writer.phrase(name, every[number % len(every)].lists))
+            pairs.update(zip(words, words[1:], strict=False))
+    return frozenset(pairs)
+
+
+@cache
+def _no_likes() -> Mapping[str, float]:
+    """What people like on average, for a parent of no known community."""
+    every = [community.likes for community in communities().values()]
+    return {quality: sum(likes[quality] for likes in every) / len(every) for quality in every[0]}
+
+
+def _says(words: Sequence[str], cues: frozenset[str]) -> bool:
+    return not cues.isdisjoint(words)
+
+
+_KIND = frozenset(
+    """thanks thank congratulations congrats bravo welcome lovely beautiful wonderful gorgeous delightful charming love
+    adore awe glad happy pleased sorry hugs appreciate respect admire talent inspiration lifesaver gem star awesome
+    amazing fantastic stunning terrific superb impressed impressive proud wholesome rooting kind luck wishes delicious
+    worries excellent thoughtful smart patience best enjoy wishing civil apologize friend""".split()
+)
+_FUNNY = frozenset(
+    """riveting shocking surprise surprised spoiler midnight marriage divorce regards therapy dignity lawyer famous silly
+    wallet union committee amused pinnacle civilisation triumph tragedy comedy cry behave decade genre lol haha
+    plot""".split()
+)
+_PAST = frozenset(
+    """ago last years yesterday used bought had tried when once taught was were been felt forgot ended learned said told
+    did kid college home""".split()
+)
