@@ -155,12 +155,10 @@ def _reply(
 
 
 def _drawn(writer: Writer, kinds: Mapping[str, tuple[float, Plan]]) -> tuple[str, Plan]:
+    bounds = itertools.accumulate(share for share, _ in kinds.values())
     place = writer.draw()
-    for kind, (share, plan) in kinds.items():
-        place -= share
-        if place < 0:
-            break
-    return kind, plan
+    kind = next((kind for kind, bound in zip(kinds, bounds, strict=True) if place < bound), list(kinds)[-1])
+    return kind, kinds[kind][1]
 
 
 class _Clause(NamedTuple):

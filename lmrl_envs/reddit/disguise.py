@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from lmrl_envs.reddit.grammar import Writer, lexicon
 
@@ -13,6 +13,9 @@ _LEET = {"a": "4@", "e": "3", "i": "1!", "o": "0", "s": "5$", "t": "7", "l": "1"
 _READS = {mask: f"[{mask}{''.join(letter for letter in _LEET if mask in _LEET[letter])}]" for mask in "4@31!05$798"}
 _WILD = "*#%"
 _SPACED = re.compile(r"(?<![^\W_])[^\W_]([ .\-_])[^\W_](?:\1[^\W_])+(?![^\W_]|')")
+_SUSPECT = re.compile(
+    r"[a-z][*#%@$0-9!][a-z]|[a-z][*#%@$0-9]|[*#%@$0-9][a-z]|([a-z])\1\1|\b[a-z][ .\-_][a-z][ .\-_][a-z]\b"
+)
 _RUN = re.compile(r"([a-z])\1{2,}")
 _SWEARS = {"fuck": SEVERE, "fucking": MILD, "shit": MILD, "hell": MILD, "damn": MILD, "crap": MILD, "ass": MILD}
 _EXTRA = {"dumbest": MILD, "stupidest": MILD, "laziest": MILD, "worst": MILD, "garbage": MILD, "trash": MILD}
@@ -45,9 +48,12 @@ def mask(text: str, writer: Writer) -> str:
     return " ".join(words)
 
 
+@lru_cache(maxsize=256)  # what reads a text reads it more than once
 def unmask(text: str) -> str:
     """Lower-cases a text and reads its masked words, where they can be read as rude ones."""
     text = text.lower()
+    if not _SUSPECT.search(text):
+        return text
     if _SPACED.search(text):
         text = _SPACED.sub(_joined, text)
     return " ".join([_read(word) for word in text.split()])

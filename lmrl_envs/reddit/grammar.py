@@ -145,6 +145,13 @@ def communities() -> Mapping[str, Community]:
     return {name: _community(name, fields) for name, fields in table.items()}
 
 
+@cache
+def cues() -> Mapping[str, frozenset[str]]:
+    """The sets of words by which the truth reads a text, by name."""
+    table = tomllib.loads((_FOLDER / "cues.toml").read_text(encoding="utf-8"))
+    return {name: frozenset(words.split()) for name, words in table.items()}
+
+
 def _community(name: str, fields: Mapping) -> Community:
     plural = ("subjects", "aspects", "tips", "problems", "facts")
     lists = {key.removesuffix("s"): _compiled(re.split(",|\n", fields[key])) for key in plural if key != "subjects"}

@@ -9,34 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from lmrl_envs.reddit.disguise import MILD, SEVERE, rude_terms, unmask
-from lmrl_envs.reddit.grammar import Phrase, Slot, lexicon
+from lmrl_envs.reddit.grammar import Phrase, Slot, cues, lexicon
 
-_YOU = frozenset("you you're youre u ur ya".split())
-_YOUR = frozenset("your ur".split())
-_BETWEEN = frozenset(
-    """a an the such so just really simply plain incredibly too very quite pretty extremely kind sort of like as all one
-    is are r was were be being sound look seem come across act acting behaving talking must have to has more most
-    biggest worst always actually still this that here people guys both and nothing but even little bit lying cheating
-    thieving whining stinking""".split()
-)
+_CUES = cues()
 _ARTICLES = frozenset({"a", "an", "the"})
-_LINKS = frozenset(
-    "is are r was were be being sound look seem act acting behaving talking you're youre ur like".split()
-)
-_NOT = frozenset(
-    "not no never nobody nothing none cannot isn't aren't don't didn't doesn't won't can't wouldn't".split()
-)
-_SPEECH = frozenset(
-    "say says said saying tell tells told telling call calls called calling yell yelled shout shouted write wrote"
-    " word words insult".split()
-)
-_MIND = frozenset("brain head mind mouth face mother logic brains skull".split())
-_HEDGES = frozenset("i i'm my me sorry our maybe".split())
-_OPENERS = frozenset("listen look hey ok okay wow nice try congratulations well done good job slow clap".split())
 _BREAKS = frozenset(",.")
 _TOKEN = re.compile(r"[.!?;]+|[,:]|[^\s.,;:!?]+")
 _QUOTED = re.compile(r'"[^"]*"')
@@ -50,6 +30,7 @@ class _Attack(NamedTuple):
     severity: int
 
 
+@lru_cache(maxsize=256)  # the truth about upvotes asks again
 def true_toxicity(text: str) -> int:
     """The level of any text: 0 harmless, 1 mild, 2 severe. Two mild attacks are severe; nonsense is harmless."""
     read = unmask(text.replace("’", "'"))
@@ -97,17 +78,17 @@ def _linked(sentence: Sequence[str], place: int) -> bool:
     article = link = False
     for before in range(place - 1, -1, -1):
         word = sentence[before]
-        if word in _YOU:
+        if word in _CUES["you"]:
             if _harmless_before(sentence, before):
                 return False
             asked = before > 0 and sentence[before - 1] in ("are", "were")
             return not article or link or asked or word != "you"
         if word == "," and before and sentence[before - 1] == "you":
             continue
-        if not (word in _BETWEEN or word in _rude() or word in _intensifiers() or word.endswith("ly")):
+        if not (word in _CUES["between"] or word in _rude() or word in _intensifiers() or word.endswith("ly")):
             return False
         article |= word in _ARTICLES
-        link |= word in _LINKS
+        link |= word in _CUES["links"]
     return False
 
 
@@ -125,11 +106,11 @@ def _called(sentence: Sequence[str], place: int) -> bool:
         return sentence[place] in _names()
     if sentence[start - 1] == ",":
         return sentence[place] in _names()
-    return all(word in _OPENERS for word in sentence[:start]) and sentence[place] in _names()
+    return all(word in _CUES["openers"] for word in sentence[:start]) and sentence[place] in _names()
 
 
 def _exclaimed(sentence: Sequence[str], place: int) -> bool:
-    """`what a {term}`, `only a {term} would`, `don't be such a {term}`, `imagine being this {term}`, `how {term} are you`."""
+    """`what a {term}`, `only a {term} would`, `stop being such a {term}`, `how {term} are you`, `as {term} as you`."""
     start = place
     while start and (sentence[start - 1] in _rude() or sentence[start - 1] in _intensifiers()):
         start -= 1
@@ -139,7 +120,7 @@ def _exclaimed(sentence: Sequence[str], place: int) -> bool:
     if words and words[0] == "how":
         return "you" in sentence[place + 1 : place + 5]
     if "being" in words and words[0] == "imagine":
-        return all(word in _BETWEEN or word in ("imagine", "actually") for word in words)
+        return all(word in _CUES["between"] or word in ("imagine", "actually") for word in words)
     lead = [word for word in words if word not in ("such", "so")]
     if lead[-1:] in (["a"], ["an"]) and sentence[place] in _names():
         after = sentence[place + 1 :]
@@ -155,18 +136,20 @@ def _said_of_words(sentence: Sequence[str], place: int) -> bool:
     after = list(sentence[place + 1 : place + 3])
     thoughts = _thoughts()
     before = place - 1
-    while before >= 0 and (sentence[before] in _rude() or sentence[before] in _BETWEEN or sentence[before] in _LINKS):
+    while before >= 0 and (
+        sentence[before] in _rude() or sentence[before] in _CUES["between"] or sentence[before] in _CUES["links"]
+    ):
         before -= 1
     word = sentence[before] if before >= 0 else ""
-    if any(noun in thoughts or noun in _MIND for noun in after):
-        if _harmless_before(sentence, place) or _HEDGES & set(sentence[max(0, place - 5) : place]):
+    if any(noun in thoughts or noun in _CUES["mind"] for noun in after):
+        if _harmless_before(sentence, place) or _CUES["hedges"] & set(sentence[max(0, place - 5) : place]):
             return False
         spoken = sentence[max(0, place - 5) : place]
-        if word in _YOUR or word in ("that's", "another", "typical"):
+        if word in _CUES["your"] or word in ("that's", "another", "typical"):
             return True
         return any(link in spoken for link in ("is", "that's")) and any(w in spoken for w in ("that", "this", "that's"))
-    if (word in thoughts or word in _MIND) and "is" in sentence[before:place]:
-        return before > 0 and sentence[before - 1] in _YOUR
+    if (word in thoughts or word in _CUES["mind"]) and "is" in sentence[before:place]:
+        return before > 0 and sentence[before - 1] in _CUES["your"]
     return word == "from" and before > 0 and sentence[before - 1] in thoughts
 
 
@@ -175,7 +158,7 @@ def _harmless_before(sentence: Sequence[str], place: int) -> bool:
     for word in reversed(sentence[max(0, place - _LOOK_BACK) : place]):
         if word in _BREAKS:
             return False
-        if word in _NOT or word in _SPEECH:
+        if word in _CUES["not"] or word in _CUES["speech"]:
             return True
     return False
 
@@ -185,7 +168,7 @@ def _attacked(sentence: Sequence[str]) -> int:
     level = 0
     for attack in dict.fromkeys(attack for word in text.split() for attack in _attacks().get(word, ())):
         found = attack.pattern.search(text)
-        if found and not _SPEECH & set(text[: found.start()].split()[-_LOOK_BACK:]):
+        if found and not _CUES["speech"] & set(text[: found.start()].split()[-_LOOK_BACK:]):
             level = max(level, attack.severity)
     return level
 

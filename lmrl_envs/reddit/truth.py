@@ -8,6 +8,7 @@ corpus have exactly these chances, and so has whatever an agent writes.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lmrl_envs.reddit.disguise import mask, rude_words, unmask
-from lmrl_envs.reddit.grammar import Community, Phrase, Slot, Writer, communities, lexicon, words_of
+from lmrl_envs.reddit.grammar import Community, Phrase, Slot, Writer, communities, cues, lexicon, words_of
 from lmrl_envs.reddit.toxicity import true_toxicity
 
 __all__ = ["Manner", "manner", "mask", "true_chance", "true_toxicity"]
@@ -28,16 +29,6 @@ _RUDENESS = (0.0, 1.6, 3.2)
 _NONSENSE, _REPETITION, _ECHO, _SHORT, _LONG = 4.0, 4.0, 2.0, 0.9, 0.6
 _KNOWN_ENOUGH, _FAMILIAR_ENOUGH = 0.5, 0.25
 _SAMPLE = 200  # phrases of each list, by which familiar pairs of words are known
-_FUNCTION_WORDS = frozenset(
-    """a about after again all also am an and any are as at back be because been before being but by can could did do
-    does doing done down each even ever every few first for from get go going good got had has have having he her here
-    him his how i if in into is it its just know last less let like little long made make many may me might more most
-    much must my need never new no not now of off on once one only or other our out over own people please put rather
-    really right said same say see she should since so some something still such take than that the their them then
-    there these they thing things think this those though through time to too try two under until up us use very want
-    was way we well went were what when where which while who why will with without work would year years yes yet you
-    your""".split()
-)
 
 
 class Manner(NamedTuple):
@@ -67,7 +58,7 @@ def manner(parent: str, text: str) -> Manner:
     raw = words_of(parent)
     about, field = _content(parent), _field_of(parent)
     content = {stem for word in words if (stem := _stem(word)) not in _general()}
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(itertools.pairwise(words))
     threes = set(zip(words, words[1:], words[2:], strict=False))
     theirs = set(zip(raw, raw[1:], raw[2:], strict=False))
     new = sum(field in _fields().get(stem, ()) for stem in content - about)
@@ -75,10 +66,10 @@ def manner(parent: str, text: str) -> Manner:
     return Manner(
         words=len(words),
         relevance=_relevance(content, about, field),
-        kind=float(_says(words, _KIND)),
+        kind=float(not cues()["kind"].isdisjoint(words)),
         informative=min(1.0, new / 4),
-        funny=float(_says(words, _FUNNY)),
-        personal=float(bool(told) and not _PAST.isdisjoint(words)),
+        funny=float(not cues()["funny"].isdisjoint(words)),
+        personal=float(bool(told) and not cues()["past"].isdisjoint(words)),
         toxicity=true_toxicity(text),
         known=sum(map(_known, words)) / max(1, len(words)),
         familiar=sum(pair in _familiar() for pair in pairs) / max(1, len(pairs)),
@@ -137,7 +128,7 @@ def _known(word: str) -> bool:
 def _general() -> frozenset[str]:
     """Stems of words that say nothing about a subject."""
     words = {word for entries in lexicon().values() for phrase, _ in entries.all_of for word in _spelled(phrase)}
-    return frozenset(map(_stem, words | _FUNCTION_WORDS))
+    return frozenset(map(_stem, words | cues()["function"]))
 
 
 @cache
@@ -173,7 +164,7 @@ def _familiar() -> frozenset[tuple[str, str]]:
     for name in names:
         for number in range(_SAMPLE):
             words = words_of(writer.phrase(name, every[number % len(every)].lists))
-            pairs.update(zip(words, words[1:], strict=False))
+            pairs.update(itertools.pairwise(words))
     return frozenset(pairs)
 
 
@@ -182,24 +173,3 @@ def _no_likes() -> Mapping[str, float]:
     """What people like on average, for a parent of no known community."""
     every = [community.likes for community in communities().values()]
     return {quality: sum(likes[quality] for likes in every) / len(every) for quality in every[0]}
-
-
-def _says(words: Sequence[str], cues: frozenset[str]) -> bool:
-    return not cues.isdisjoint(words)
-
-
-_KIND = frozenset(
-    """thanks thank congratulations congrats bravo welcome lovely beautiful wonderful gorgeous delightful charming love
-    adore awe glad happy pleased sorry hugs appreciate respect admire talent inspiration lifesaver gem star awesome
-    amazing fantastic stunning terrific superb impressed impressive proud wholesome rooting kind luck wishes delicious
-    worries excellent thoughtful smart patience best enjoy wishing civil apologize friend""".split()
-)
-_FUNNY = frozenset(
-    """riveting shocking surprise surprised spoiler midnight marriage divorce regards therapy dignity lawyer famous silly
-    wallet union committee amused pinnacle civilisation triumph tragedy comedy cry behave decade genre lol haha
-    plot""".split()
-)
-_PAST = frozenset(
-    """ago last years yesterday used bought had tried when once taught was were been felt forgot ended learned said told
-    did kid college home""".split()
-)
