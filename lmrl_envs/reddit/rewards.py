@@ -41,7 +41,8 @@ _KINDS = {
 }
 _PUBLISHED_CLASSIFIER = "lmrl_envs.reddit.published:Classifier"
 _PUBLISHED_PROFANITY = "lmrl_envs.reddit.published:ProfanityCheck"
-_PAY = {"toxicity": (0.0, -5.0, -10.0), "upvotes": (0.0, 10.0)}
+PAY: dict[str, tuple[float, ...]] = {"toxicity": (0.0, -5.0, -10.0), "upvotes": (0.0, 10.0)}
+"""The reward of each level."""
 _BATCH = 4096  # comments scored at a time, so that a whole dataset is never held as arrays
 
 
@@ -161,7 +162,7 @@ def rewards_of_levels(reward: Reward, levels: np.ndarray, coins: np.ndarray | No
         if coins is None:
             raise ValueError("noisy_toxicity needs coins, one draw a comment, to make mild comments harmless or severe")
         levels = np.where(levels == 1, np.where(coins, 2, 0), levels)
-    return np.array(_PAY[target])[levels]
+    return np.array(PAY[target])[levels]
 
 
 def rewards_for(
