@@ -109,7 +109,10 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a picture shows; `objects[0]` is the main thing. `scene_id` also seeds the caption and the noise."""
+    """What a picture shows. `scene_id` also seeds the caption and the noise.
+
+    `objects` begins with the main thing, the first of its kind; the rest go from left to right, the front row first.
+    """
 
     scene_id: int
     setting: str
@@ -169,7 +172,9 @@ def scene(scene_id: int) -> Scene:
         if drawn.get("holding", "none") != "none":
             drawn["item_color"] = ITEM_COLORS.pick(draw())
         objects.append(Thing(kind, COLUMNS[cell % len(COLUMNS)], ROWS[cell // len(COLUMNS)], **drawn))
-    return Scene(scene_id, setting, time, weather, tuple(objects))
+    objects.sort(key=lambda thing: (thing.row == "back", thing.cell))
+    first = next(thing for thing in objects if thing.kind == main)
+    return Scene(scene_id, setting, time, weather, (first, *(thing for thing in objects if thing is not first)))
 
 
 def part(scene_id: int) -> Part:
