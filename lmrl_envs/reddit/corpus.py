@@ -18,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lmrl_envs.reddit import truth
-from lmrl_envs.reddit.grammar import Community, Part, Scope, Writer, communities, fixed, part_of
+from lmrl_envs.reddit.grammar import Community, Part, Scope, Writer, communities, fixed, part_of_words, words_of
 
 SIZES: Mapping[Part, int] = {"models": 80_000, "train": 120_000, "validation": 4_000, "test": 4_000}
 """Comments of a part, 208,000 in all."""
 REPLIES = 4
 """The fewest replies of a parent."""
-NATURAL_ODDS = 3.4
+NATURAL_ODDS = 4.0
 """Added to the log-odds of a positive score where the corpus is not balanced: people vote up far more than down."""
 
 
@@ -66,8 +66,8 @@ class Plan(NamedTuple):
 
 POLITE: Mapping[str, tuple[float, Plan]] = {
     "neutral": (0.33, Plan((), 1.0)),
-    "kind": (0.26, Plan(("kind",), 0.6)),
-    "sarcastic": (0.09, Plan(("sarcastic",), 0.4)),
+    "kind": (0.26, Plan(("kind",), 0.65)),
+    "sarcastic": (0.09, Plan(("sarcastic",), 0.5)),
     "generic": (0.07, Plan(("generic",), 0.0)),
     "off-topic": (0.06, Plan((), 1.0)),
     "mention": (0.05, Plan(("mention",), 0.5)),
@@ -77,14 +77,15 @@ POLITE: Mapping[str, tuple[float, Plan]] = {
     "swearing": (0.03, Plan(("swearing",), 0.5)),
 }
 RUDE: Mapping[str, tuple[float, Plan]] = {
-    "mild": (0.42, Plan(("mild",), 0.6)),
-    "severe": (0.23, Plan(("severe",), 0.4)),
-    "doubled": (0.10, Plan(("mild", "mild"), 0.3)),
-    "implied": (0.25, Plan(("implied",), 0.5)),
+    "mild": (0.36, Plan(("mild",), 0.7)),
+    "severe": (0.32, Plan(("severe",), 0.6)),
+    "doubled": (0.10, Plan(("mild", "mild"), 0.4)),
+    "implied": (0.22, Plan(("implied",), 0.6)),
 }
 """Kinds with their shares among the replies that are not rude, and among those that are."""
 _MASKED = 0.25  # of the rude comments that have a word to mask
 _TOPICS = ("informative", "informative", "personal", "asking", "opinion")
+_FRAMES: Mapping[str, float] = {"agreeing": 0.3, "closing": 0.25, "tail": 0.2}
 _PARENTS = ("parent_question", "parent_show", "parent_opinion", "parent_story")
 _TYPOS = 0.05  # of the sentences on a topic
 _TRIES = 50  # drawings of a clause before a comment is begun anew
@@ -118,7 +119,7 @@ def _thread(writer: Writer, odds: float) -> Thread:
         writer.held_out = False
         subject, aspect = (writer.phrase(name, community.lists) for name in ("subject", "aspect"))
         held, kind = writer.held_out, writer.pick(_PARENTS)
-        if part_of(f"{community.name} {subject} {aspect} {kind}") == writer.part:
+        if part_of_words(f"{community.name} {subject} {aspect} {kind}") == writer.part:
             break
     scope = {**community.lists, "subject": fixed(subject), "aspect": fixed(aspect)}
     parent = _sentence_case(writer.phrase(kind, scope))
@@ -163,6 +164,7 @@ def _drawn(writer: Writer, kinds: Mapping[str, tuple[float, Plan]]) -> tuple[str
 
 class _Clause(NamedTuple):
     text: str
+    words: str
     masked: bool
     held_out: bool
 
@@ -174,8 +176,8 @@ def _text(writer: Writer, plan: Plan, scope: Scope, *, mask: bool) -> tuple[str,
         clauses = [_clause(writer, name, scope, mask) for name in lists]
         style = writer.draw()
         for _ in range(_TRIES):
-            text = _joined([clause.text for clause in clauses], style)
-            if part_of(text) == writer.part:
+            if part_of_words(" ".join([clause.words for clause in clauses])) == writer.part:
+                text = _joined([clause.text for clause in clauses], style)
                 return text, any(c.masked for c in clauses), any(c.held_out for c in clauses)
             place = int(writer.draw() * len(lists))
             clauses[place] = _clause(writer, lists[place], scope, mask)
@@ -186,12 +188,11 @@ def _outline(writer: Writer, plan: Plan) -> list[str]:
     lists = list(plan.tones)
     if writer.draw() < plan.topic:
         lists.insert(int(writer.draw() * (len(lists) + 1)), writer.pick(_TOPICS))
-    if not plan.tones and writer.draw() < 0.4:
-        lists.append(writer.pick(_TOPICS))
-    if writer.draw() < 0.2:
-        lists.insert(0, "agreeing")
-    if writer.draw() < 0.15:
-        lists.append("closing")
+        if writer.draw() < 0.35:
+            lists.append(writer.pick(_TOPICS))
+    for name, share in _FRAMES.items():
+        if writer.draw() < share:
+            lists.insert(0 if name == "agreeing" else len(lists), name)
     return lists
 
 
@@ -201,7 +202,7 @@ def _clause(writer: Writer, name: str, scope: Scope, mask: bool) -> _Clause:
     if name in _TOPICS and writer.draw() < _TYPOS:
         text = _with_typo(text, writer.draw())
     masked = truth.mask(text, writer) if mask and name in ("mild", "severe") else text
-    return _Clause(masked, masked != text, writer.held_out)
+    return _Clause(masked, " ".join(words_of(masked)), masked != text, writer.held_out)
 
 
 def _joined(clauses: list[str], style: float) -> str:
@@ -242,4 +243,4 @@ def _score(writer: Writer, chance: float, odds: float) -> int:
     positive = writer.draw() < chance / (chance + (1 - chance) * math.exp(-odds))
     place = writer.draw()
     ratio = (place / (1 - place)) ** 0.55
-    return max(1, int((1.6 + 2.0 * chance) * ratio)) if positive else -int(ratio)
+    return max(1, int((1.55 + 1.95 * chance) * ratio)) if positive else -int(ratio)

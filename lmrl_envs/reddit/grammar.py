@@ -105,8 +105,13 @@ class Writer:
 
 
 def part_of(text: str) -> Part:
-    """The part that a text belongs to, by hash of its words."""
-    place = zlib.crc32(" ".join(words_of(text)).encode()) / 2**32
+    """The part that a text belongs to: case and punctuation do not matter."""
+    return part_of_words(" ".join(words_of(text)))
+
+
+def part_of_words(words: str) -> Part:
+    """The part that a text belongs to whose words, joined by single spaces, are `words`: by their hash."""
+    place = zlib.crc32(words.encode()) / 2**32
     for part in PARTS:
         place -= SHARES[part]
         if place < 0:

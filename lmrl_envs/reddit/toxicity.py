@@ -121,6 +121,8 @@ def _exclaimed(sentence: Sequence[str], place: int) -> bool:
         return "you" in sentence[place + 1 : place + 5]
     if "being" in words and words[0] == "imagine":
         return all(word in _CUES["between"] or word in ("imagine", "actually") for word in words)
+    if words in (["what", "a"], ["what", "an"]) and " ".join(sentence[-2:]) == "you are":
+        return True
     lead = [word for word in words if word not in ("such", "so")]
     if lead[-1:] in (["a"], ["an"]) and sentence[place] in _names():
         after = sentence[place + 1 :]

@@ -23,11 +23,11 @@ from lmrl_envs.reddit.toxicity import true_toxicity
 
 __all__ = ["Manner", "manner", "mask", "true_chance", "true_toxicity"]
 
-_BIAS = 0.0
+_BIAS = 0.05  # makes the mean chance .5
 _RELEVANCE = {"same subject": 1.0, "touches it": 0.5, "same field": -0.2, "nothing": -1.0, "elsewhere": -1.8}
 _RUDENESS = (0.0, 1.6, 3.2)
 _NONSENSE, _REPETITION, _ECHO, _SHORT, _LONG = 4.0, 4.0, 2.0, 0.9, 0.6
-_KNOWN_ENOUGH, _FAMILIAR_ENOUGH = 0.5, 0.25
+_KNOWN_ENOUGH, _FAMILIAR_ENOUGH = 0.5, 0.45
 _SAMPLE = 200  # phrases of each list, by which familiar pairs of words are known
 
 
@@ -49,32 +49,31 @@ class Manner(NamedTuple):
 
 def true_chance(parent: str, text: str) -> float:
     """The chance of a positive score of any text as an answer to any parent, in the balanced corpus."""
-    return 1 / (1 + math.exp(-_log_odds(manner(parent, text), _field_of(parent))))
+    return 1 / (1 + math.exp(-_log_odds(manner(parent, text), _parent(parent).field)))
 
 
 def manner(parent: str, text: str) -> Manner:
     """What a reader sees in `text` as an answer to `parent`."""
     words = words_of(unmask(text))
-    raw = words_of(parent)
-    about, field = _content(parent), _field_of(parent)
-    content = {stem for word in words if (stem := _stem(word)) not in _general()}
+    theirs = _parent(parent)
+    read = [_word(word) for word in words]
+    content = {word.stem: word.fields for word in read if not word.general}
     pairs = list(itertools.pairwise(words))
     threes = set(zip(words, words[1:], words[2:], strict=False))
-    theirs = set(zip(raw, raw[1:], raw[2:], strict=False))
-    new = sum(field in _fields().get(stem, ()) for stem in content - about)
-    told = {"i", "my", "we", "i've"} & set(words)
+    new = sum(theirs.field in fields for stem, fields in content.items() if stem not in theirs.about)
+    distinct, cue = set(words), cues()
     return Manner(
         words=len(words),
-        relevance=_relevance(content, about, field),
-        kind=float(not cues()["kind"].isdisjoint(words)),
+        relevance=_relevance(content, theirs),
+        kind=float(not cue["kind"].isdisjoint(distinct)),
         informative=min(1.0, new / 4),
-        funny=float(not cues()["funny"].isdisjoint(words)),
-        personal=float(bool(told) and not cues()["past"].isdisjoint(words)),
+        funny=float(not cue["funny"].isdisjoint(distinct)),
+        personal=float(not cue["me"].isdisjoint(distinct) and not cue["past"].isdisjoint(distinct)),
         toxicity=true_toxicity(text),
-        known=sum(map(_known, words)) / max(1, len(words)),
-        familiar=sum(pair in _familiar() for pair in pairs) / max(1, len(pairs)),
-        repeated=1 - len(set(pairs)) / max(1, len(pairs)),
-        echoed=len(threes & theirs) / max(1, len(threes)),
+        known=sum([word.known for word in read]) / max(1, len(read)),
+        familiar=sum(map(_familiar().__contains__, pairs)) / max(1, len(pairs)),
+        repeated=1 - len(set(pairs)) / len(pairs) if pairs else 0.0,
+        echoed=len(threes & theirs.threes) / max(1, len(threes)),
     )
 
 
@@ -92,36 +91,51 @@ def _log_odds(seen: Manner, field: str | None) -> float:
     return odds - _SHORT * max(0.0, 1 - seen.words / 6) - _LONG * max(0.0, seen.words / 60 - 1)
 
 
-def _relevance(content: set[str], about: frozenset[str], field: str | None) -> str:
-    shared = len(content & about)
+def _relevance(content: Mapping[str, Sequence[str]], parent: _Parent) -> str:
+    shared = len(content.keys() & parent.about)
     if shared:
         return "same subject" if shared > 1 else "touches it"
-    fields = Counter(name for stem in content for name in _fields().get(stem, ()))
+    fields = Counter(itertools.chain.from_iterable(content.values()))
     if not fields:
         return "nothing"
-    return "same field" if field is not None and fields[field] == max(fields.values()) else "elsewhere"
+    return "same field" if parent.field and fields[parent.field] == max(fields.values()) else "elsewhere"
+
+
+class _Word(NamedTuple):
+    """What is known of a word; `fields` are the communities whose it is."""
+
+    stem: str
+    general: bool
+    fields: Sequence[str]
+    known: bool
+
+
+class _Parent(NamedTuple):
+    """What a parent is about, the community whose words it uses, and its threes of words."""
+
+    about: frozenset[str]
+    field: str | None
+    threes: frozenset[tuple[str, str, str]]
+
+
+@lru_cache(maxsize=1 << 16)
+def _word(word: str) -> _Word:
+    stem = _stem(word)
+    general, fields = stem in _general(), _fields().get(stem, ())
+    return _Word(stem, general, fields, general or bool(fields) or stem in _shared() or word in rude_words())
 
 
 @lru_cache(maxsize=4096)  # a parent has many replies
-def _content(text: str) -> frozenset[str]:
-    """Stems of the words that say what a text is about."""
-    return frozenset(_stem(word) for word in words_of(text)) - _general()
-
-
-@lru_cache(maxsize=4096)
-def _field_of(parent: str) -> str | None:
-    """The community whose words a parent uses, None where it uses nobody's."""
-    counts = Counter(name for stem in _content(parent) for name in _fields().get(stem, ()))
-    return max(counts, key=counts.__getitem__) if counts else None
+def _parent(text: str) -> _Parent:
+    words = words_of(text)
+    content = {word.stem: word.fields for word in map(_word, words) if not word.general}
+    counts = Counter(itertools.chain.from_iterable(content.values()))
+    field = max(counts, key=counts.__getitem__) if counts else None
+    return _Parent(frozenset(content), field, frozenset(zip(words, words[1:], words[2:], strict=False)))
 
 
 def _stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word[-1] == "s" and word[-2] != "s" else word
-
-
-def _known(word: str) -> bool:
-    stem = _stem(word)
-    return stem in _general() or stem in _fields() or word in rude_words()
 
 
 @cache
@@ -132,15 +146,21 @@ def _general() -> frozenset[str]:
 
 
 @cache
-def _fields() -> Mapping[str, Sequence[str]]:
-    """The communities that use a stem, for those that no more than two of them use."""
+def _shared() -> Mapping[str, frozenset[str]]:
+    """The stems of all communities' words, with the communities that use them."""
     table: dict[str, set[str]] = {}
     for name, community in communities().items():
         for entries in community.lists.values():
             for phrase, _ in entries.all_of:
                 for word in _spelled(phrase):
                     table.setdefault(_stem(word), set()).add(name)
-    return {stem: sorted(names) for stem, names in table.items() if len(names) <= 2 and stem not in _general()}
+    return {stem: frozenset(names) for stem, names in table.items()}
+
+
+@cache
+def _fields() -> Mapping[str, Sequence[str]]:
+    """The communities that use a stem, for stems by which they can be told."""
+    return {stem: sorted(names) for stem, names in _shared().items() if len(names) <= 2 and stem not in _general()}
 
 
 def _spelled(phrase: Phrase) -> list[str]:
