@@ -31,17 +31,41 @@ _YES = Table(
     | {**{"i think so": 0.025, "yes, i think so": 0.01, "it looks like it": 0.015}}
 )
 _NO = Table(
-    {"no": 0.85, "nope": 0.01, "no {not}": 0.03, "no, {not}": 0.02, "not that i can see": 0.04, "not really": 0.01}
-    | {**{"i don't think so": 0.03, "it doesn't look like it": 0.01}}
+    {"no": 0.81, "nope": 0.01, "no {not}": 0.04, "no, {not}": 0.03, "not that i can see": 0.06, "not really": 0.01}
+    | {"i don't think so": 0.03, "it doesn't look like it": 0.01}
 )
 _UNKNOWN = Table({"i can't tell": 0.55, "can't tell": 0.3, "i'm not sure": 0.15})
 _MISSING = Table({"there is no {missing}": 0.5, "i don't see {a missing}": 0.3, "i see no {missing}": 0.2})
 _NOTHING = Table({"nothing": 0.5, "nothing that i can see": 0.3, "i see nothing": 0.2})
 _SCENERY = Table({"not much else": 0.4, "just the background": 0.3, "nothing special": 0.3})
-_PLAIN = Table({"{core}": 0.62, "{is} {core}": 0.28, "looks {core}": 0.04, "{core}, i think": 0.06})
-_PHRASE = Table({"{core}": 0.5, "{is} {core}": 0.38, "looks like {core}": 0.06, "{core}, i think": 0.06})
-_NUMBER = Table({"{core}": 0.4, "just {core}": 0.2, "i see {core}": 0.25, "there are {core}": 0.15})
-_SEEN = Table({"{core}": 0.45, "i see {core}": 0.25, "there is {core}": 0.2, "just {core}": 0.1})
+_PLAIN = Table(
+    {
+        "{core}": 0.24,
+        "{is} {core}": 0.4,
+        "i would say {core}": 0.15,
+        "i would say {is} {core}": 0.15,
+        "looks {core}": 0.03,
+        "{core}, i think": 0.03,
+    }
+)
+_PHRASE = Table(
+    {
+        "{core}": 0.2,
+        "{is} {core}": 0.5,
+        "i would say {core}": 0.1,
+        "i would say {is} {core}": 0.14,
+        "looks like {core}": 0.03,
+        "{core}, i think": 0.03,
+    }
+)
+_NUMBER = Table(
+    {"{core}": 0.2, "just {core}": 0.15, "i can see {core}": 0.3, "there are {core}": 0.1}
+    | {"i can see {core} of them": 0.25}
+)
+_SEEN = Table(
+    {"{core}": 0.2, "i can see {core}": 0.35, "there is {core}": 0.2, "just {core}": 0.1}
+    | {"there is {core} in the picture": 0.15}
+)
 
 _SORTS: Mapping[str, str] = {
     **{"color": "color", "wear color": "color", "action": "action", "clothes": "garment", "held": "kind"},

@@ -40,21 +40,17 @@ PERSONAS: Mapping[str, Persona] = {
     "expert": Persona(
         Table({"attribute": 50, "count": 12, "other things": 14, "action": 8, "held": 10, "beside": 6}), attentive=True
     ),
-    "clothes": Persona(Table({"attribute": 18, "wears": 34, "guess": 20, "held": 8, "age": 12, "likely": 8})),
-    "counter": Persona(Table({"count": 34, "others": 22, "likely": 20, "count main": 14, "photo": 10})),
-    "animals": Persona(Table({"animal": 44, "attribute": 10, "guess": 16, "where": 10, "absent": 20})),
-    "yes or no": Persona(Table({"guess": 34, "likely": 20, "absent": 24, "feature": 14, "photo": 8})),
-    "open": Persona(
-        Table({"other things": 30, "action": 14, "weather": 10, "setting": 14, "where": 12, "beside": 10, "age": 10})
-    ),
-    "global": Persona(Table({"photo": 16, "weather": 14, "setting": 22, "feature": 26, "others": 10, "absent": 12})),
-    "novice": Persona(
-        Table({"photo": 10, "feature": 22, "absent": 26, "age": 12, "setting": 12, "count main": 10, "guess": 8})
-    ),
+    "open": Persona(Table({"other things": 20, "action": 16, "weather": 8, "where": 12, "settled": 24, "age": 20})),
+    "clothes": Persona(Table({"attribute": 18, "wears": 24, "guess": 14, "age": 24, "feature": 20})),
+    "animals": Persona(Table({"animal": 30, "attribute": 10, "guess": 10, "age": 14, "settled": 20, "feature": 16})),
+    "counter": Persona(Table({"count": 20, "others": 14, "likely": 12, "count main": 18, "photo": 14, "settled": 22})),
+    "yes or no": Persona(Table({"guess": 26, "likely": 12, "absent": 10, "feature": 32, "photo": 20})),
+    "global": Persona(Table({"photo": 16, "weather": 4, "place": 18, "feature": 24, "settled": 38})),
+    "novice": Persona(Table({"photo": 12, "feature": 20, "absent": 6, "age": 20, "settled": 32, "count main": 10})),
 }
 """Kinds of questioners by name, from good to bad."""
 CROWD = Table(
-    {"expert": 10, "clothes": 14, "counter": 12, "animals": 12, "yes or no": 14, "open": 12, "global": 13, "novice": 13}
+    {"expert": 8, "open": 8, "clothes": 12, "animals": 10, "counter": 10, "yes or no": 14, "global": 20, "novice": 18}
 )
 """Shares of the kinds among the people who wrote the data."""
 
@@ -301,22 +297,43 @@ def _weather(uniform: _Draw, talk: Talk) -> Meaning:
     )
 
 
-def _setting(uniform: _Draw, talk: Talk) -> Meaning:
+def _place(uniform: _Draw, talk: Talk) -> Meaning:
+    if uniform() < 0.5:
+        return Meaning("is time", "", "day" if uniform() < 0.7 else "night")
+    return Meaning("is setting", "", _PLACES.pick(uniform()))
+
+
+def _settled(uniform: _Draw, talk: Talk) -> Meaning:
+    """Questions to which nearly every picture of a class has the same answer."""
     kind = uniform()
     if kind < 0.35:
-        return Meaning("setting")
-    if kind < 0.55:
-        return Meaning("is setting", "", _one(uniform, ("park", "beach", "room", "outside")))
-    return Meaning("time") if kind < 0.8 else Meaning("is time", "", _one(uniform, ("day", "night")))
+        return Meaning("color", _one(uniform, _FEATURES[talk.setting]))
+    return Meaning("time") if kind < 0.7 else Meaning("setting")
+
+
+def _feature(uniform: _Draw, talk: Talk) -> Meaning:
+    return Meaning("exist", _one(uniform, _FEATURES[talk.setting if uniform() < 0.85 else ""]))
 
 
 def _age(uniform: _Draw, talk: Talk) -> Meaning:
     noun = _target(uniform, talk)
     if not _is_person(noun):
-        return Meaning("is size", noun, "big")
-    return Meaning("age", noun) if uniform() < 0.5 else Meaning("is age", noun, _one(uniform, ("child", "adult")))
+        return Meaning("size", noun) if uniform() < 0.6 else Meaning("is size", noun, "big")
+    likely = "child" if noun in CATEGORIES["child"] else "adult"
+    return Meaning("age", noun) if uniform() < 0.6 else Meaning("is age", noun, likely)
 
 
+_PHOTO = Table({"photo": 0.76, "close up": 0.14, "professional": 0.1})
+_PLACES = Table({"outside": 0.5, "room": 0.2, "park": 0.1, "beach": 0.1, "street": 0.1})
+_FEATURES: Mapping[str, tuple[str, ...]] = {
+    "park": ("grass", "sky", "sun", "grass", "building"),
+    "beach": ("water", "sand", "sky", "sun"),
+    "street": ("road", "building", "sky", "window", "grass"),
+    "snow": ("snow", "mountain", "sky", "sun"),
+    "room": ("window", "floor", "wall"),
+    "": tuple(FEATURES),
+}
+"""What people expect to see in a setting; "" where they do not know it."""
 _GARMENTS = Table({"shirt": 40, "hair": 18, "hat": 8, "pants": 8, "clothes": 26})
 _LIKELY: Mapping[str, tuple[str, ...]] = {
     **{setting: tuple(kinds) for setting, kinds in OTHER_KINDS.items()},
@@ -331,17 +348,18 @@ _TOPICS: Mapping[str, Callable[[_Draw, Talk], Meaning]] = {
     "animal": _animal,
     "others": _others,
     "weather": _weather,
-    "setting": _setting,
+    "place": _place,
+    "settled": _settled,
     "age": _age,
     "count main": lambda uniform, talk: Meaning("count", talk.main),
     "other things": lambda uniform, talk: Meaning("else") if uniform() < 0.6 else Meaning("background"),
     "action": lambda uniform, talk: Meaning("action", _target(uniform, talk)),
     "where": lambda uniform, talk: Meaning("where", _target(uniform, talk)),
     "beside": lambda uniform, talk: Meaning("beside", _target(uniform, talk)),
-    "photo": lambda uniform, talk: Meaning(_one(uniform, ("photo", "close up", "professional"))),
+    "photo": lambda uniform, talk: Meaning(_PHOTO.pick(uniform())),
     "likely": lambda uniform, talk: Meaning("exist", _one(uniform, _LIKELY[talk.setting])),
     "absent": lambda uniform, talk: Meaning("exist", _one(uniform, ABSENT)),
-    "feature": lambda uniform, talk: Meaning("exist", _one(uniform, tuple(FEATURES))),
+    "feature": _feature,
 }
 _SALAD = (
     "is",

@@ -58,8 +58,8 @@ _PHRASINGS: Mapping[str, str] = {
     "holds any": "is {subject} holding anything; is {subject} carrying anything; is there anything in {whose} hand | "
     "does {subject} have anything in {whose} hand",
     "is at": "is {subject} {place}; is {subject} {place} of the picture | do you see {subject} {place}",
-    "near": "is there {other} next to {object}; is {subject} next to {other}; is {subject} near {other} | "
-    "do you see {other} near {object}",
+    "near": "is there {other} close to {object}; is {subject} next to {other}; is {subject} near {other} | "
+    "do you see {other} close to {object}",
     "is weather": "is it {weather}; is it a {weather} day; does it look {weather} | would you say it is {weather}",
     "is time": "is it {time}; is it {time} time; does it look like {time} | would you say it is {time}",
     "is setting": "is this {setting}; is it {setting}; are they {setting} | would you say this is {setting}",
@@ -95,7 +95,7 @@ _PHRASINGS: Mapping[str, str] = {
     "what kind of place is this",
     "else": "what else do you see; what else is in the picture; what else is there; what else can you see; "
     "what else is visible | do you see what else is there; what else",
-    "background": "what is in the background; what do you see in the background; what is behind {object} | "
+    "background": "what is in the background; what do you see in the background; what is in the back | "
     "do you see what is in the background",
 }
 
@@ -315,6 +315,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "object": ("#thing", "#subject", "#whose"),  # "her" is read as a possessive
     "a wear": ("#wear",),
     "color wear": ("#color #wear",),
+    "age": ("#age", "#thing"),  # "a child" is a thing too
     "is wear": ("is",),
 }
 _FORMS: dict[tuple[str, ...], _Form] = {}
@@ -336,6 +337,8 @@ def read(question: str) -> Meaning | None:
         if form is None:
             return None
     noun, detail, wear = (tagged[at][1] if at >= 0 else "" for at in form[1:])
+    if form.intent == "is age" and detail not in SAYINGS["age"]:
+        return None
     return Meaning(form.intent, noun, f"{wear} {detail}".strip())
 
 
@@ -346,7 +349,7 @@ def _edits(word: str) -> Iterator[str]:
 
 _VOCABULARY = frozenset(_TAGS) | _NO_WEIGHT | set(_SAME) | {word for key in _FORMS for word in key}
 _MISSPELLED: dict[str, str] = {}
-for _word in sorted(_VOCABULARY):
+for _word in sorted(_VOCABULARY, key=lambda word: (word not in _NO_WEIGHT, word)):
     if len(_word) > 3 and not _word.startswith("#"):
         for _edit in _edits(_word):
             _MISSPELLED.setdefault(_edit, _word)
