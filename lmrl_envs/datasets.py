@@ -32,7 +32,7 @@ from lmrl_envs.errors import DatasetError, unknown_name
 from lmrl_envs.progress import track
 from lmrl_envs.provenance import library_version
 from lmrl_envs.recipes import Recipe, Split, find_recipe
-from lmrl_envs.registration import ReferenceScores, load_attribute, make_task, plain_json, reference_scores
+from lmrl_envs.registration import ReferenceScores, load_attribute, plain_json, reference_scores
 
 FORMAT_VERSION = 1
 NO_CHAT = "not a chat with a turn of the agent"
@@ -319,6 +319,7 @@ def load_dataset(
         dataset_id=dataset_id,
         split=split,
         variant=settled.options,
+        learned_rewards=recipe.learned_rewards,
         dropped=dropped,
     )
     if not path.exists():
@@ -371,12 +372,13 @@ def _made(
     dropped: Counter[str],
 ) -> Iterable[Episode]:
     """The episodes of a dataset that is not there yet: generated, or another one's with new rewards."""
-    defaults = {name: value for name, value in given.items() if name not in recipe.rewards_only}
+    kept = {name: value for name, value in given.items() if name not in recipe.rewards_only}
+    original = {**kept, **recipe.relabels}
     variant, games = recipe.resolve(dataset_id, split, given)
-    if recipe.relabel is None or variant == recipe.resolve(dataset_id, split, defaults)[0]:
+    if recipe.relabel is None or variant == recipe.resolve(dataset_id, split, original)[0]:
         return recipe.episodes(dataset_id, split, variant, games, dropped)
-    task = make_task(recipe.env_id, **variant.env_kwargs)
-    return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **defaults))
+    task = recipe.task(variant)
+    return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **original))
 
 
 def _parse(path: Path) -> tuple[pa.Table, DatasetMetadata]:

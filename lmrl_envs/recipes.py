@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from lmrl_envs.core import Episode
+from lmrl_envs.core import Episode, TextTask
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.files import file_hash
 from lmrl_envs.registration import load_attribute, make_task, plain_json
@@ -62,7 +62,12 @@ class Recipe:
     `tokenizer` names what agents read the dataset with (`agents.tokenizers`).
 
     Where only arguments in `rewards_only` differ from their defaults, nothing is generated: `relabel` is called as
-    `(task, episodes)` with the episodes of the defaults and yields them with the rewards of `task`.
+    `(task, episodes)` with the episodes of the defaults and yields them with the rewards of `task`. `relabels` has the
+    values of such arguments with which episodes are generated, where those are not the defaults.
+
+    `plays` says whether a task is needed to make episodes; where it is not, both functions get the task's keyword
+    arguments in its place. `learned_rewards` says that rewards do not follow from the texts by rules, so that the
+    content hash leaves them out.
     """
 
     env_id: str
@@ -75,7 +80,10 @@ class Recipe:
     from_file: bool = False
     rewards_only: frozenset[str] = frozenset()
     relabel: str | Callable[..., Iterator[Episode]] | None = None
+    relabels: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Literal["letters", "byte pairs"] = "byte pairs"
+    plays: bool = True
+    learned_rewards: bool = False
 
     def resolve(self, dataset_id: str, split: str, given: Mapping[str, Any]) -> tuple[Variant, int | None]:
         """Completes and checks arguments: the variant, and the number of games (None: all that a file has).
@@ -100,6 +108,10 @@ class Recipe:
         env_kwargs = {name: values.pop(name) for name in self.env_options}
         return Variant(*map(plain_json, self.settle(Variant(env_kwargs, values)))), games
 
+    def task(self, variant: Variant) -> TextTask | Mapping[str, Any]:
+        """What `generate` and `relabel` get first."""
+        return make_task(self.env_id, **variant.env_kwargs) if self.plays else variant.env_kwargs
+
     def episodes(
         self, dataset_id: str, split: str, variant: Variant, games: int | None, dropped: Counter[str] | None = None
     ) -> Iterator[Episode]:
@@ -108,7 +120,7 @@ class Recipe:
         `dropped` gets what a recipe that reads a file leaves out of it.
         """
         seeds = np.random.SeedSequence(_ROOT, spawn_key=(zlib.crc32(dataset_id.encode()), SPLITS.index(split)))
-        task = make_task(self.env_id, **variant.env_kwargs)
+        task = self.task(variant)
         report = {"dropped": Counter() if dropped is None else dropped} if self.from_file else {}
         yield from load_attribute(self.generate)(task, seeds, split=split, games=games, **variant.options, **report)
 
@@ -214,6 +226,21 @@ RECIPES: dict[str, Recipe] = {
         settle=_settle_tweets,
         from_file=True,
         tokenizer="letters",
+    ),
+    "reddit/comments-v0": Recipe(
+        env_id="Reddit-v0",
+        generate="lmrl_envs.reddit.logs:comment_episodes",
+        sizes={"train": 120_000, "validation": 4_000, "test": 4_000},
+        env_options={
+            "reward": Option("toxicity", choices=("toxicity", "noisy_toxicity", "upvotes_model", "upvotes_real")),
+            "reward_model": Option("bundled"),
+            "include_parent": Option(True, choices=(True, False)),
+        },
+        rewards_only=frozenset({"reward", "reward_model"}),
+        relabel="lmrl_envs.reddit.logs:rewarded",
+        relabels={"reward": "upvotes_real"},  # the one that asks no model
+        plays=False,
+        learned_rewards=True,
     ),
 }
 
