@@ -111,8 +111,8 @@ def _backdrop(size: int, setting: str, time: str, weather: str) -> np.ndarray:
         high, low = (14, 18, 56), (40, 48, 96)
     canvas.shade(0, _HORIZON, high, low)
     if setting == "beach":
-        canvas.shade(_HORIZON, 0.52, far, (104, 176, 220))
-        canvas.shade(0.52, 1, (240, 224, 180), near)
+        canvas.shade(_HORIZON, 0.41, far, (104, 176, 220))
+        canvas.shade(0.41, 1, (240, 224, 180), near)
     else:
         canvas.shade(_HORIZON, 1, far, near)
     if setting == "street":
@@ -192,7 +192,8 @@ def _person(pen: _Pen, who: Thing) -> None:
         pen.ellipse(0, head - 0.05, radius * 1.35, 0.16, hair)
     # arms, then the trunk over their roots
     left = (-0.44, top + 0.2) if who.action in ("waving", "jumping") else (-0.4, hip + 0.02)
-    right = (0.44, top + 0.2) if who.action == "jumping" else (0.42, hip + 0.04)
+    free = who.holding == "none"
+    right = (0.44, top + 0.2) if who.action == "jumping" and free else (0.42, hip + 0.04)
     for shoulder, hand in ((-0.24, left), (0.24, right)):
         pen.line(shoulder, top - 0.05, *hand, 0.15, shirt)
         pen.circle(*hand, 0.085, _SKIN)
@@ -223,7 +224,7 @@ def _person(pen: _Pen, who: Thing) -> None:
 def _legs(pen: _Pen, who: Thing, hip: float, color: RGB) -> None:
     knees_bare = who.bottom in ("shorts", "skirt")
     feet = {
-        "walking": ((-0.24, 0.0), (0.24, 0.0)),
+        "walking": ((-0.32, 0.02), (0.3, 0.0)),
         "running": ((-0.46, 0.14), (0.4, 0.0)),
         "jumping": ((-0.3, 0.14), (0.3, 0.14)),
         "sitting": ((0.34, 0.0), (0.46, 0.0)),
@@ -381,7 +382,7 @@ def _bike(pen: _Pen, what: Thing) -> None:
 
 def _boat(pen: _Pen, what: Thing) -> None:
     color = _PAINT[what.color]
-    pen.ellipse(0, 0.03, 0.5, 0.05, (104, 170, 216))
+    pen.ellipse(0, 0.03, 0.5, 0.05, (70, 140, 200))
     pen.polygon((-0.5, 0.3), (0.5, 0.3), (0.34, 0.04), (-0.34, 0.04), color=color)
     pen.rectangle(-0.02, 0.28, 0.03, 1.0, _TRUNK)
     pen.polygon((0.06, 0.36), (0.42, 0.36), (0.06, 0.98), color=(250, 248, 240))

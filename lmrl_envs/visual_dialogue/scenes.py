@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -152,6 +153,7 @@ _CLASS_BOUNDS = np.cumsum(list(CLASSES.values()))[:-1]
 _UNIFORMS = 2 + 2 * N_REGIONS + N_REGIONS * (len(PERSON) + 2)
 
 
+@lru_cache(maxsize=8192, typed=True)
 def scene(scene_id: int) -> Scene:
     """The scene of an id, the same on every machine.
 
@@ -266,6 +268,7 @@ def captions(scene: Scene) -> dict[str, float]:
     return {text: chance / total for text, chance in chances.items()}
 
 
+@lru_cache(maxsize=8192)
 def caption(scene: Scene) -> str:
     """What a person says of the picture, drawn from `captions` by a hash of the id."""
     chances = captions(scene)
