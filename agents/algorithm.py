@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from agents.batch import AgentTokens, TokenBatch, TokenRow, agent_tokens, pack
 from agents.decoding import Decoding, policy_log_probs
-from agents.losses import token_log_probs
+from agents.losses import log_probs_at, token_log_probs
 from agents.model import causal_lm, context_length, hidden_states, trunk_of
 from agents.optimizers import OptimizerName
 from agents.policy import LMPolicy
@@ -24,10 +24,6 @@ from lmrl_envs.datasets import TextDataset
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-SCORED_AT_ONCE = 1_024
-"""Tokens whose logits over the whole vocabulary stand in memory at once when scoring."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +195,7 @@ class Algorithm(nn.Module, ABC):
     def score(self, batch: TokenBatch) -> TokenScores:
         """What the agent thinks of each logged token; a likelihood method knows log-probabilities alone."""
         tokens, h = self.states(batch)
-        chunks = zip(h.split(SCORED_AT_ONCE), tokens.token.split(SCORED_AT_ONCE), strict=True)
-        logp = torch.cat([token_log_probs(self.head(states), token) for states, token in chunks])
+        logp = log_probs_at(h, self.head, tokens.token)
         return TokenScores(spread(batch, logp), *(spread(batch, None) for _ in range(3)))
 
     def acting_trunks(self, decoding: Decoding) -> list[nn.Module]:
@@ -220,10 +215,17 @@ class Algorithm(nn.Module, ABC):
         return LMPolicy(self, self.Options(**{**self.decoding, **decoding}), keep_cache=keep_cache)
 
     def cost(self) -> dict[str, float]:
-        """Parameters that are trained, all parameters, and trunk passes in a step."""
+        """Parameters that are trained, all parameters, trunk passes in a step, and bytes that training holds besides
+        the trained parameters and their optimiser: frozen networks."""
         counts = {parameter: parameter.numel() for parameter in self.parameters()}
         trained = sum(count for parameter, count in counts.items() if parameter.requires_grad)
-        return {"trained_parameters": trained, "parameters": sum(counts.values()), "forward_passes": 1}
+        frozen = sum(parameter.nbytes for parameter in counts if not parameter.requires_grad)
+        return {
+            "trained_parameters": trained,
+            "parameters": sum(counts.values()),
+            "forward_passes": 1,
+            "extra_bytes": frozen,
+        }
 
 
 def spread(batch: TokenBatch, values: Tensor | None) -> Tensor:

@@ -129,6 +129,10 @@ class TokenStore:
         begins[self.turn_starts()] = 1
         return begins.cumsum() - 1
 
+    def row_of_tokens(self) -> np.ndarray:
+        """(sum of L,) int64, which row a token belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
     def longest_turn(self) -> int:
         """Tokens of the longest agent turn, its end-of-turn token included."""
         return int(np.bincount(self.turn_of_tokens()[self.agent], minlength=1).max())
@@ -219,6 +223,8 @@ class AgentTokens(NamedTuple):
     """(K,) int64, index into `states` of s'; 0 where s' is terminal"""
     row: Tensor
     """(K,) int64, which episode"""
+    turn: Tensor
+    """(K,) int64, which of the batch's agent turns, 0 for the first of the first episode"""
 
 
 def agent_tokens(batch: TokenBatch, packing: Packing, *, gamma: float = 1.0, gamma_turn: float = 1.0) -> AgentTokens:
@@ -245,4 +251,5 @@ def agent_tokens(batch: TokenBatch, packing: Packing, *, gamma: float = 1.0, gam
         states=torch.cat([at, elsewhere]),
         next=torch.where(alive, slot[successor], 0),
         row=row,
+        turn=torch.nn.functional.pad(ends_turn[:-1].cumsum(0), (1, 0)),
     )

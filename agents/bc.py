@@ -3,7 +3,7 @@
     L(theta) = - mean over agent tokens of ln pi_theta(a | s)
 
 BC does so on all episodes; %BC on the fraction with the highest returns (ties broken by a seeded shuffle), as in Snell
-et al., arXiv 2206.11871, who take 10, 20 or 30 %.
+et al., arXiv 2206.11871, who take 10, 20 or 30 %. Options of `agents.likelihood` may weigh turns or draw episodes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from agents.algorithm import Algorithm, Prepared, TrainConfig
+from agents.algorithm import Prepared, TrainConfig
 from agents.batch import TokenBatch
+from agents.likelihood import Likelihood, LikelihoodConfig
 from agents.losses import token_mean
 from lmrl_envs.datasets import TextDataset
 
 
-class BC(Algorithm):
+class BC(Likelihood):
     """Behavioural cloning."""
 
     name = "bc"
@@ -28,11 +29,15 @@ class BC(Algorithm):
     def loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """- mean ln pi over the batch's agent tokens, in nats."""
         tokens, h = self.states(batch)
-        return token_mean(h, self.head, tokens.token), {}
+        return token_mean(h, self.head, tokens.token, self.weights(batch)), {}
+
+    def loss_weight(self, batch: TokenBatch) -> float:
+        """Agent tokens, which `loss` averages over."""
+        return float(batch.action_mask.sum())
 
 
 @dataclass(frozen=True)
-class FilteredBCConfig(TrainConfig):
+class FilteredBCConfig(LikelihoodConfig):
     """Of %BC."""
 
     fraction: float = 0.2
@@ -56,7 +61,8 @@ class FilteredBC(BC):
         self, data: TextDataset, *, env_id: str | None = None, env_kwargs: Mapping[str, Any] | None = None
     ) -> Prepared:
         """Keeps the best episodes."""
-        return Prepared(data.top(self.config.fraction, seed=self.config.seed))
+        best = data.top(self.config.fraction, seed=self.config.seed)
+        return super().prepare(best, env_id=env_id, env_kwargs=env_kwargs)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,24 @@ def load_agent(folder: Path, *, device: str = "auto", algorithm: type[Algorithm]
     return built.to(resolve_device(device)).eval()
 
 
+def start_from(algorithm: Algorithm, folder: Path) -> Algorithm:
+    """Gives an agent's language model the weights of the trained agent in `folder`, and returns that one.
+
+    Raises:
+        ValueError: its tokenizer or the shape of its model is another.
+    """
+    trained = load_agent(folder, device="cpu")
+    if trained.tokenizer.fingerprint != algorithm.tokenizer.fingerprint:
+        raise ValueError(f"{folder}: the agent to start from has another tokenizer; train one on the same data")
+    try:
+        algorithm.lm.load_state_dict(trained.lm.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"{folder}: the agent to start from has another shape than model={algorithm.config.model!r}"
+        ) from error
+    return trained
+
+
 def read_agent(folder: Path) -> dict[str, Any]:
     """The checked content of `agent.json`."""
     path = folder / AGENT

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 _CACHE_VERSION = 1
 
 
-def encode_dataset(algorithm: Algorithm, data: TextDataset) -> TokenStore:
-    """A dataset as tokens.
+def encode_dataset(algorithm: Algorithm, data: TextDataset, *, truncate: bool | None = None) -> TokenStore:
+    """A dataset as tokens; `truncate` stands for the algorithm's own setting where given.
 
     They are kept under `$LMRL_HOME/tokens` as memory-mapped arrays, in a folder named by the hashes of data and
     tokenizer; what is there is used only if its own hashes agree, and made again otherwise. An algorithm with an
@@ -32,7 +32,8 @@ def encode_dataset(algorithm: Algorithm, data: TextDataset) -> TokenStore:
     Raises:
         ValueError: an episode has no agent token or does not fit into the model's context.
     """
-    longest, truncate = algorithm.context_length, algorithm.config.truncate
+    longest = algorithm.context_length
+    truncate = algorithm.config.truncate if truncate is None else truncate
 
     def make() -> dict[str, np.ndarray]:
         store = TokenStore.from_rows(map(algorithm.encode, data), max_length=longest, truncate=truncate)

@@ -9,12 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 CHUNK = 2**22
 """The most logits that stand in memory at once."""
@@ -30,6 +31,14 @@ def token_log_probs(logits: Tensor, token: Tensor) -> Tensor:
     return -F.cross_entropy(full_precision(logits), token, reduction="none")
 
 
+@torch.no_grad()
+def log_probs_at(h: Tensor, head: nn.Linear, token: Tensor) -> Tensor:
+    """(K, d), (K,) to (K,): ln pi(token), without gradient and in chunks of rows."""
+    rows = max(CHUNK // head.out_features, 1)
+    parts = zip(h.split(rows), token.split(rows), strict=True)
+    return torch.cat([token_log_probs(head(part), chosen) for part, chosen in parts])
+
+
 def weighted_likelihood(h: Tensor, head: nn.Linear, token: Tensor, w: Tensor) -> Tensor:
     """Core (a): - sum_k w_k ln pi(token_k | h_k).
 
@@ -40,6 +49,14 @@ def weighted_likelihood(h: Tensor, head: nn.Linear, token: Tensor, w: Tensor) ->
         return -(w * token_log_probs(head(h), token)).sum()
     chosen = full_precision(linear_at(h, head, token))
     return weighted_logsumexp(h, head, w) - (w * chosen).sum()
+
+
+def reweighted_likelihood(h: Tensor, head: nn.Linear, token: Tensor, weigh: Callable[[Tensor], Tensor]) -> Tensor:
+    """Core (a) where w depends on pi: `weigh` makes w of the (K,) ln pi, and no gradient runs through it."""
+    if len(h) * head.out_features <= CHUNK:
+        logp = token_log_probs(head(h), token)
+        return -(weigh(logp.detach()) * logp).sum()
+    return weighted_likelihood(h, head, token, weigh(log_probs_at(h, head, token)))
 
 
 def linear_at(h: Tensor, head: nn.Linear, token: Tensor) -> Tensor:
@@ -79,6 +96,18 @@ class _WeightedLogSumExp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         return *(gradient * grads[0].to(gradient.dtype) for gradient in ctx.saved_tensors), None
+
+
+def row_logsumexp(h: Tensor, head: nn.Linear) -> Tensor:
+    """(K, d) to (K,): ln sum_a exp head(h)_a with its gradient, in float32; logits are computed again in backward."""
+    if len(h) * head.out_features <= CHUNK:
+        return full_precision(head(h)).logsumexp(-1)
+
+    def of(part: Tensor) -> Tensor:
+        return full_precision(head(part)).logsumexp(-1)
+
+    rows = max(CHUNK // head.out_features, 1)
+    return torch.cat([checkpoint(of, part, use_reentrant=False) for part in h.split(rows)])
 
 
 def token_mean(h: Tensor, head: nn.Linear, token: Tensor, w: Tensor | None = None) -> Tensor:

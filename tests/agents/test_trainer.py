@@ -100,7 +100,7 @@ def test_a_run_that_is_stopped_and_started_again_is_the_run_that_was_not(module,
 
 
 def test_training_lowers_the_loss_and_the_agent_comes_back_as_it_was(games: TextDataset, tokenizer, tmp_path):
-    config = dataclasses.replace(TrainConfig(**SHORT), steps=150, lr=3e-3)
+    config = dataclasses.replace(BC.Config(**SHORT), steps=150, lr=3e-3)
     validation = games[:50]
     agent = BC(config, tokenizer)
     before = validation_loss(agent, encode_dataset(agent, validation), 600)
