@@ -18,8 +18,7 @@ from lmrl_envs.devices import resolve_device
 from lmrl_envs.reddit.words import split_words, word_features
 
 _BEGIN, _PARENT, _COMMENT, _ECHO = range(4)  # segments; an echo is a comment's word that its parent has too
-_STEM = 5  # letters that two words share where one echoes the other
-_SHORT = 3  # shorter words say nothing about the subject
+_TYPICAL = 16  # words of a comment, in units of which the sum over them is taken
 _ROWS = 64  # of one forward pass; rows of like length go together
 
 
@@ -69,13 +68,13 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
     words, segments, rows = [0], [], [0]
     for parent, comment in zip(parents, comments, strict=True):
         head = split_words(parent[: _chars(config.parent_words)])[: config.parent_words] if config.parent_words else []
-        said = {word.lower()[:_STEM] for word in head if len(word) > _SHORT}
+        said = set(map(_stem, head))
         body = _ends(comment, config.first_words, config.last_words)
         for word, segment in [("", _BEGIN), *((word, _PARENT) for word in head), *((word, None) for word in body)]:
             features += word_features(word, config.buckets)
             words.append(len(features))
             if segment is None:
-                segment = _ECHO if word.lower()[:_STEM] in said else _COMMENT
+                segment = _ECHO if _stem(word) in said else _COMMENT
             segments.append(segment)
         rows.append(len(segments))
     return Encoded(
@@ -84,7 +83,7 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
 
 
 class CommentNetwork(nn.Module):
-    """Hashed features, averaged over a word; a pre-norm transformer over the words; mean and maximum over those."""
+    """Hashed features, averaged over a word; a pre-norm transformer over the words; its maximum, and mean and sum over the comment."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -96,7 +95,7 @@ class CommentNetwork(nn.Module):
         self.segment = nn.Embedding(4, d)
         self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
-        self.out = nn.Sequential(nn.Linear(2 * d, d), nn.GELU(), nn.Linear(d, config.levels))
+        self.out = nn.Sequential(nn.Linear(3 * d, d), nn.GELU(), nn.Linear(d, config.levels))
         nn.init.normal_(self.word.weight, std=0.5)
         nn.init.normal_(self.position.weight, std=0.05)
 
@@ -112,10 +111,12 @@ class CommentNetwork(nn.Module):
         for block in self.blocks:
             x_rows = block(x_rows, real)
         x_rows = self.norm(x_rows)
-        hidden = ~real[..., None]
-        mean = x_rows.masked_fill(hidden, 0.0).sum(1) / lengths[:, None]
-        most = x_rows.masked_fill(hidden, -torch.inf).amax(1)
-        return self.out(torch.cat([mean, most], dim=1))
+        most = x_rows.masked_fill(~real[..., None], -torch.inf).amax(1)
+        own = x_rows.new_zeros(real.shape)  # (B, T)
+        own[row, place] = (segments >= _COMMENT).float()
+        count = own.sum(1, keepdim=True)
+        mean = torch.einsum("btd,bt->bd", x_rows, own) / count.clamp(min=1)
+        return self.out(torch.cat([mean, most, mean * count / _TYPICAL], dim=1))
 
 
 class Block(nn.Module):
@@ -187,6 +188,12 @@ def by_length(texts: Encoded, rows: int) -> Iterator[np.ndarray]:
 def to_tensors(texts: Encoded, device: torch.device) -> tuple[Tensor, ...]:
     """The four arrays on a device."""
     return tuple(torch.from_numpy(array).to(device) for array in texts)
+
+
+def _stem(word: str) -> str:
+    """What a word shares with its plural."""
+    word = word.lower()
+    return word[:-1] if len(word) > 3 and word[-1] == "s" else word
 
 
 def _chars(words: int) -> int:

@@ -21,6 +21,7 @@ def test_it_tells_what_it_was_taught(scorer: LinearScorer) -> None:
     assert p.shape == (2, 2)
     assert p.sum(1) == pytest.approx(1)
     assert p[0, 1] < 0.5 < p[1, 1]
+    assert scorer.score([], []).shape == (0, 2)
 
 
 def test_it_is_scikit_learns_model(scorer: LinearScorer) -> None:

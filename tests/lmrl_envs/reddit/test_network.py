@@ -99,19 +99,21 @@ def test_kept_weights_say_the_same(scorer: TransformerScorer) -> None:
         TransformerScorer.from_tensors(scorer.config() | {"width": 32}, scorer.tensors())
 
 
-def test_it_learns_from_a_masked_word(scorer: TransformerScorer) -> None:
-    """A few steps on plain spellings tell masked ones apart as well."""
-    kind, rude = ["you are a friend", "what a friend"], ["you are a moron", "what a moron"]
-    texts, labels = kind + rude, torch.tensor([0, 0, 1, 1])
+def test_it_learns_a_masked_word_from_the_plain_one() -> None:
+    torch.manual_seed(0)
+    scorer = TransformerScorer(CommentNetwork(NetworkConfig(levels=2, buckets=1024, features=16, width=32)))
+    kind, rude = ["you are a friend", "what a friend", "friend"], ["you are a moron", "what a moron", "moron"]
+    texts, labels = encode(kind + rude, kind + rude, scorer.network.config), torch.tensor([0, 0, 0, 1, 1, 1])
     network = scorer.network.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    for _ in range(60):
-        logits = network(*to_tensors(encode(texts, texts, SMALL), torch.device("cpu")))
+    for _ in range(30):
+        logits = network(*to_tensors(texts, torch.device("cpu")))
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(logits, labels).backward()
         optimizer.step()
     network.eval()
-    assert scorer.score(["", ""], ["you are a fr1end", "such a m0ron"]).argmax(1).tolist() == [0, 1]
+    assert scorer.score([""] * 3, ["a m0ron", "m0r0n!", "moooron"]).argmax(1).tolist() == [1, 1, 1]
+    assert scorer.score([""] * 2, ["a friend", "you fr1end"]).argmax(1).tolist() == [0, 0]
 
 
 def test_rows_of_like_length_go_together() -> None:
