@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
@@ -44,7 +45,7 @@ def rewarded(env_kwargs: Mapping[str, Any], episodes: Iterable[Episode]) -> Iter
         infos = [episode.info for episode in block]
         rewards = rewards_for(
             env_kwargs["reward"],
-            [info["parent"] for info in infos],
+            [info["parent"] or "" for info in infos],
             [episode.turns[-1].text for episode in block],
             coins=np.array([info["coin"] for info in infos], np.bool_),
             scores=[info["score"] for info in infos],
@@ -53,7 +54,7 @@ def rewarded(env_kwargs: Mapping[str, Any], episodes: Iterable[Episode]) -> Iter
         for episode, reward in zip(block, rewards.tolist(), strict=True):
             *before, said = episode.turns
             turns = (*before, said._replace(reward=reward))
-            yield Episode("Reddit-v0", None, turns, True, False, episode.info)
+            yield dataclasses.replace(episode, turns=turns)
 
 
 def _episode(comment: Comment, coin: bool, *, include_parent: bool) -> Episode:
