@@ -13,9 +13,11 @@ s' is the state of the next agent token. pi_beta is frozen: a trained BC agent.
 
 What differs from the papers: Q holds the prior already, so that the policy is softmax(Q), as in the first paper; the
 ILQL authors' release multiplies pi_beta in once more, pi_beta exp(beta (Q - V)), which `policy(decode="paper")` does.
-The first paper's Q starts from pi_beta's own weights, ours from its trunk with new heads. The second paper's pessimism
-takes the least of dropout samples, here of two heads. V is computed, not learned. Huber's bend at 1 makes Q of a token
-with random outcomes something between their mean and their median, in the papers too; `huber_delta` moves it.
+The first paper's Q starts as pi_beta; here Q is ln pi_beta plus new heads, whose 0 is the same start. That release lets
+new heads learn all of Q (`prior="learned"`): tokens that nobody wrote then begin with more than any that somebody did,
+and values grow without end. The second paper's pessimism takes the least of dropout samples, here of two heads. V is
+computed, not learned. Huber's bend at 1 makes Q of a token with random outcomes something between their mean and their
+median, in the papers too; `huber_delta` moves it. That release's `scale` is .1, .5 here, where rewards are -1 a guess.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from agents.model import hidden_states, trunk_of
 class PsiConfig(CriticConfig):
     """Of psi-learning."""
 
-    scale: float = 0.1
+    scale: float = 0.5
     """What rewards are divided by: the weight of the divergence from pi_beta."""
     huber_delta: float = 1.0
     """Errors above it count linearly."""
