@@ -54,7 +54,7 @@ class Plan:
     """Images of each half."""
     talks: int = 4_000
     """Dialogues with the learned answerer, of each half."""
-    detector_steps: int = 600
+    detector_steps: int = 1_200
     answerer_steps: int = 3_000
     guesser_steps: int = 1_500
     seed: int = 0
@@ -136,7 +136,8 @@ class Training:
 
         def loss(step: int) -> Tensor:
             rows = torch.from_numpy(self.rng(1, step).integers(len(images), size=64))
-            return network.loss(shown[rows].to(self.device), Labels(*(x[rows].to(self.device) for x in true)))
+            targets = Labels(*(x[rows].to(self.device) for x in true))
+            return network.loss(shown[rows].to(self.device), targets, torch.Generator().manual_seed(step))
 
         torch.manual_seed(self.plan.seed)
         network = Detector(Shape(WIDTH, 64))

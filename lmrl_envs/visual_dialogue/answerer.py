@@ -37,6 +37,7 @@ class Answerer(Network):
 
     vocabulary: Vocabulary
     unsayable: Tensor
+    """(vocabulary,), -inf at what is never written: unknown words and `<a>`."""
 
     def __init__(self, shape: Shape, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -49,8 +50,8 @@ class Answerer(Network):
         self._memory = Memory()
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., d) to (..., vocabulary), by the word embeddings; no unknown word and no `<a>` is ever written."""
-        return F.linear(hidden, self.trunk.wte.weight) + self.unsayable
+        """(..., d) to (..., vocabulary), by the word embeddings."""
+        return F.linear(hidden, self.trunk.wte.weight)
 
     def loss(
         self, features: Tensor, boxes: Tensor, dialogues: Sequence[Sequence[int]], generator: torch.Generator
@@ -99,7 +100,7 @@ class Answerer(Network):
         written, rows = generate(
             rows,
             [tokens[read:] for tokens, read in zip(said, known, strict=True)],
-            lambda hidden: self.logits(hidden[0]),
+            lambda hidden: self.logits(hidden[0]) + self.unsayable,
             stop=vocabulary.ask,
             max_tokens=ANSWER_WORDS,
         )
@@ -109,10 +110,11 @@ class Answerer(Network):
             for one, answer in zip(asked, answers, strict=True)
         ]
         # A row that wrote nothing has not read what was put into its mouth: it is read again from the beginning.
-        known_again = [key for key, tokens in zip(heard, written, strict=True) if tokens]
-        if len(known_again) < len(heard):
-            rows = rows.select(torch.tensor([i for i, tokens in enumerate(written) if tokens], device=features.device))
-        self._memory.keep(known_again, rows, torch.zeros(len(known_again), device=features.device))
+        spoke = torch.tensor([bool(tokens) for tokens in written])
+        if not spoke.all():
+            rows = rows.select(spoke.nonzero().squeeze(1).to(features.device))
+            heard = [key for key, tokens in zip(heard, written, strict=True) if tokens]
+        self._memory.keep(heard, rows, torch.zeros(len(heard), device=features.device))
         return answers
 
     @torch.inference_mode()
@@ -128,8 +130,7 @@ class Answerer(Network):
         rows = row.select(torch.zeros(len(texts), dtype=torch.int64, device=features.device))
         later = rows.extend(ids[:, :-1], real[:, :-1], dense=False)[0] if ids.shape[1] > 1 else first[:, :0]
         hidden = torch.cat([first.expand(len(texts), -1, -1), later.expand(len(texts), -1, -1)], dim=1)
-        logits = F.linear(hidden, self.trunk.wte.weight)  # an option may have an unknown word
-        logp = logits.log_softmax(-1).gather(2, ids[:, :, None]).squeeze(2)
+        logp = self.logits(hidden).log_softmax(-1).gather(2, ids[:, :, None]).squeeze(2)
         return (logp * real).sum(1)
 
     def _look(self, features: Tensor, boxes: Tensor) -> KeyValueRows:

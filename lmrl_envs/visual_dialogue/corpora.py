@@ -56,6 +56,8 @@ class Corpus(ABC):
 
     weights: Path
     """The folder of the networks trained on this corpus."""
+    dialogues_an_image: int
+    """How many dialogues data have about an image; 1: `dialogue` always gives the same one."""
 
     @abstractmethod
     def pool_count(self, part: str, kind: str, size: int) -> int:
@@ -109,6 +111,8 @@ class Corpus(ABC):
 
 class SceneCorpus(Corpus):
     """Generated scenes, seen through the bundled detector."""
+
+    dialogues_an_image = 4
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         self.weights = weights
@@ -187,6 +191,8 @@ class VisDialCorpus(Corpus):
     The parts `models` and `train` are halves of the train file, `validation` and `test` of the val file, by a hash of
     the image's id; the real test file has no complete dialogues. Networks are those in the folder `weights`.
     """
+
+    dialogues_an_image = 1
 
     def __init__(self, folder: Path) -> None:
         """Looks at the folder; files are read when they are needed.

@@ -1,8 +1,9 @@
 """What networks see of a generated picture: regions that a small convolutional detector finds, and where they are.
 
-The detector looks at a picture in cells of 8 by 8 pixels. Each cell says whether a thing has its centre there, the
-thing's box, and how likely each value of each attribute is. The features of a region are these probabilities, weighed
-by the cell's own; one more region, the whole picture, has setting, time and weather. No network reads the scene itself.
+The detector looks twice, as detectors do. First at cells of 8 by 8 pixels: each says whether a thing has its centre
+there, and the thing's box. Then into each box, where it says how likely each value of each attribute is. The features
+of a region are these probabilities, weighed by the cell's own; one more region, the whole picture, has setting, time
+and weather. No network reads the scene itself.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ _GLOBAL = sum(map(len, GLOBALS.values()))
 WIDTH = 1 + _LOCAL + _GLOBAL
 """Width of a region's features: presence, attributes, and attributes of the whole picture."""
 _BATCH = 64
+_CROP = (32, 16)
+"""Height and width of what is seen of a box; people are tall."""
+_MARGIN, _JITTER = 1.3, 0.02
+"""How much more than its box is seen of a thing, and how far boxes are off in training, as a share of the picture."""
+_UNLIKELY = 0.05
+"""A region less sure than this is none."""
 
 
 class Labels(NamedTuple):
@@ -49,40 +56,64 @@ class Detector(Network):
         self.shape = shape
         w = shape.width
         self.body = nn.Sequential(
-            *_convolution(3, w // 4, 1),
-            *_convolution(w // 4, w // 2, 2),
-            *_convolution(w // 2, w // 2, 1),
+            *_convolution(3, w // 2, 2),
             *_convolution(w // 2, w, 2),
             *_convolution(w, w, 1),
             *_convolution(w, w, 2),
             *_convolution(w, w, 1),
         )
-        self.cell = nn.Conv2d(w, 1 + 4 + _LOCAL, 1)
+        self.cell = nn.Conv2d(w, 1 + 4, 1)
         self.whole = nn.Linear(w, _GLOBAL)
+        height, width = _CROP
+        self.crop = nn.Sequential(
+            *_convolution(3, 24, 1),
+            *_convolution(24, 48, 2),
+            *_convolution(48, w, 1),
+            *_convolution(w, 96, 2),
+            nn.Flatten(),
+            nn.Linear(96 * height // 4 * width // 4, 2 * w),
+            nn.ReLU(),
+        )
+        self.attributes = nn.Linear(2 * w + 4, _LOCAL)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """To (B, cells, 5 + attribute values): presence, box and attributes as logits; and (B, globals) logits."""
-        x = self.body(pictures.permute(0, 3, 1, 2).float() / 127.5 - 1)
-        return self.cell(x).flatten(2).transpose(1, 2), self.whole(x.mean((2, 3)))
+        """To (B, cells, 5), presence as logits and the box; and (B, globals) logits."""
+        x = self.body(_scaled(pictures))
+        cells = self.cell(x).flatten(2).transpose(1, 2)
+        return torch.cat([cells[..., :1], cells[..., 1:].sigmoid()], dim=-1), self.whole(x.mean((2, 3)))
 
-    def loss(self, pictures: Tensor, labels: Labels) -> Tensor:
-        """Cross-entropies of presence, attributes and the whole picture, and the boxes' error, added up."""
+    def look(self, pictures: Tensor, boxes: Tensor) -> Tensor:
+        """Pictures (K, 64, 64, 3) and a box in each (K, 4) to (K, attribute values) logits."""
+        middle, half = boxes[:, :2] + boxes[:, 2:] - 1, _MARGIN * (boxes[:, 2:] - boxes[:, :2])  # in -1..1
+        zoom = torch.stack(
+            [
+                torch.stack([half[:, 0], torch.zeros_like(half[:, 0]), middle[:, 0]], dim=1),
+                torch.stack([torch.zeros_like(half[:, 0]), half[:, 1], middle[:, 1]], dim=1),
+            ],
+            dim=1,
+        )
+        grid = F.affine_grid(zoom, [len(boxes), 3, *_CROP], align_corners=False)
+        crops = F.grid_sample(_scaled(pictures), grid, align_corners=False)
+        return self.attributes(torch.cat([self.crop(crops), boxes], dim=1))
+
+    def loss(self, pictures: Tensor, labels: Labels, generator: torch.Generator) -> Tensor:
+        """Cross-entropies of presence, attributes and the whole picture, and the boxes' error, added up.
+
+        Attributes are learned from true boxes that are a little off, as found ones will be.
+        """
         cells, whole = self(pictures)
         row, number = (labels.cells >= 0).nonzero(as_tuple=True)
-        place = labels.cells[row, number]
+        place, true = labels.cells[row, number], labels.boxes[row, number]
         present = torch.zeros(cells.shape[:2], device=cells.device)
         present[row, place] = 1.0
         presence = F.binary_cross_entropy_with_logits(cells[:, :, 0], present) * _CELLS
-        found = cells[row, place]
-        boxes = F.l1_loss(found[:, 1:5].sigmoid(), labels.boxes[row, number])
+        boxes = F.l1_loss(cells[row, place, 1:], true)
+        jitter = (torch.rand(true.shape, generator=generator) * 2 - 1) * _JITTER
+        seen = self.look(pictures[row], true + jitter.to(true.device))
         kinds = [
-            F.cross_entropy(part, labels.attributes[row, number, i])
-            for i, part in enumerate(found[:, 5:].split([len(values) for values in ATTRIBUTES.values()], dim=1))
+            F.cross_entropy(part, labels.attributes[row, number, i]) for i, part in enumerate(_split(seen, ATTRIBUTES))
         ]
-        scenery = [
-            F.cross_entropy(part, labels.whole[:, i])
-            for i, part in enumerate(whole.split([len(values) for values in GLOBALS.values()], dim=1))
-        ]
+        scenery = [F.cross_entropy(part, labels.whole[:, i]) for i, part in enumerate(_split(whole, GLOBALS))]
         return presence + 5 * boxes + torch.stack(kinds).sum() + torch.stack(scenery).sum()
 
     @torch.inference_mode()
@@ -94,16 +125,24 @@ class Detector(Network):
         grid = presence.view(B, 1, _CELLS, _CELLS)
         peak = (F.max_pool2d(grid, 3, 1, 1) == grid).flatten(1)  # a thing between two cells counts once
         score, place = (presence * peak).topk(N_REGIONS, dim=1)
-        found = cells.gather(1, place[:, :, None].expand(-1, -1, cells.shape[2]))
-        values = torch.cat([part.softmax(-1) for part in _split(found[:, :, 5:], ATTRIBUTES)], dim=-1)
-        scenery = torch.cat([part.softmax(-1) for part in _split(whole, GLOBALS)], dim=-1)
+        found = cells[:, :, 1:].gather(1, place[:, :, None].expand(-1, -1, 4))
+        likely = score > _UNLIKELY
+        seen = found.new_zeros(B, N_REGIONS, _LOCAL)
+        seen[likely] = self.look(pictures[likely.nonzero()[:, 0]], found[likely])
+        values = torch.cat([part.softmax(-1) for part in _split(seen, ATTRIBUTES)], dim=-1)
+        score = score * likely
         features = values.new_zeros(B, N_REGIONS + 1, WIDTH)
         features[:, :-1, 0] = score
         features[:, :-1, 1 : 1 + _LOCAL] = values * score[:, :, None]
-        features[:, -1, 1 + _LOCAL :] = scenery
-        boxes = torch.cat([found[:, :, 1:5].sigmoid() * score[:, :, None], values.new_zeros(B, 1, 4)], dim=1)
+        features[:, -1, 1 + _LOCAL :] = torch.cat([part.softmax(-1) for part in _split(whole, GLOBALS)], dim=-1)
+        boxes = torch.cat([found * score[:, :, None], found.new_zeros(B, 1, 4)], dim=1)
         boxes[:, -1, 2:] = 1.0
         return features, boxes
+
+
+def _scaled(pictures: Tensor) -> Tensor:
+    """(B, 64, 64, 3) uint8 to (B, 3, 64, 64) in -1..1."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _convolution(channels: int, out: int, stride: int) -> tuple[nn.Module, ...]:

@@ -55,6 +55,11 @@ def turn_reward(answer: str, last: bool, reward: str, match: str = "word") -> fl
     return (0.0 if last else QUESTION) + penalty(answer, reward, match)
 
 
+def fined_share(rounds: Sequence[tuple[str, str]], reward: str, match: str = "word") -> float:
+    """The share of a dialogue's answers that are fined; at least one round."""
+    return sum(penalty(answer, reward, match) < 0 for _, answer in rounds) / len(rounds)
+
+
 def percentile(rank: float, pool: int) -> float:
     """1 for the best of `pool` images, 0 for the last; `rank` counts from 0."""
     return 1 - rank / (pool - 1)

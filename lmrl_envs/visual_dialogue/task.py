@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -17,7 +16,7 @@ from lmrl_envs.visual_dialogue import oracle as bayes
 from lmrl_envs.visual_dialogue.answerer import Asked
 from lmrl_envs.visual_dialogue.corpora import PoolName, Rounds, SceneCorpus, Truth, open_corpus
 from lmrl_envs.visual_dialogue.pools import GUESSERS, Pool, Pools, load_answerer, load_guesser
-from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, percentile, turn_reward
+from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, fined_share, percentile, turn_reward
 from lmrl_envs.visual_dialogue.scenes import PARTS, Part, scene
 
 MOST_ROUNDS = 10
@@ -154,7 +153,7 @@ class VisualDialogueTask(TextTask[DialogueState]):
             pool = self.pools.around(name, image)
             first = float(pool.first_ranks[pool.place[image]])
             states.append(DialogueState(image, name, self.corpus.caption(image), (first,)))
-        return [Reply(state, state.caption, self._info(state)) for state in states]
+        return [Reply(state, state.caption, self.info(state)) for state in states]
 
     def reply(self, states: Sequence[DialogueState], actions: Sequence[str]) -> list[Reply[DialogueState]]:
         """Answers one question a row and ranks its image."""
@@ -179,7 +178,7 @@ class VisualDialogueTask(TextTask[DialogueState]):
             over = ends(ranks) or len(rounds) >= self.rounds
             answer = rounds[-1][1]
             earned = turn_reward(answer, over, self.reward, self.match)
-            replies.append(Reply(new, answer, self._info(new), earned, over))
+            replies.append(Reply(new, answer, self.info(new), earned, over))
         return replies
 
     def render(self, state: DialogueState, turns: Sequence[Turn], mode: str) -> str | np.ndarray:
@@ -203,14 +202,14 @@ class VisualDialogueTask(TextTask[DialogueState]):
     def _pool(self, state: DialogueState) -> Pool:
         return self.pools.around(state.pool, state.image)
 
-    def _info(self, state: DialogueState) -> dict[str, Any]:
+    def info(self, state: DialogueState) -> dict[str, Any]:
+        """What is told of a state beside the texts; see the class."""
         pool = self._pool(state)
         truth, fined = Truth(None, None), None
         if state.rounds:
             *before, (question, _) = state.rounds
             truth = self.corpus.truth(state.image, question, tuple(before))
-            fine = partial(turn_reward, last=True, reward=self.reward, match=self.match)
-            fined = float(np.mean([fine(answer) < 0 for _, answer in state.rounds]))
+            fined = fined_share(state.rounds, self.reward, self.match)
         return {
             "percentile": percentile(state.ranks[-1], len(pool.images)),
             "rank": state.ranks[-1],
