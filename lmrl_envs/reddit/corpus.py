@@ -85,7 +85,7 @@ RUDE: Mapping[str, tuple[float, Plan]] = {
 """Kinds with their shares among the replies that are not rude, and among those that are."""
 _MASKED = 0.25  # of the rude comments that have a word to mask
 _TOPICS = ("informative", "informative", "personal", "asking", "opinion")
-_FRAMES: Mapping[str, float] = {"agreeing": 0.3, "closing": 0.25, "tail": 0.2}
+_FRAMES: Mapping[str, float] = {"everyday": 0.25, "agreeing": 0.25, "closing": 0.2, "tail": 0.15}
 _PARENTS = ("parent_question", "parent_show", "parent_opinion", "parent_story")
 _TYPOS = 0.05  # of the sentences on a topic
 _TRIES = 50  # drawings of a clause before a comment is begun anew

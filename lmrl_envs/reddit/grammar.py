@@ -139,7 +139,10 @@ def with_article(text: str) -> str:
 def lexicon() -> Scope:
     """The lists that all communities share, by name."""
     talk, tone = (tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8")) for name in ("talk", "tone"))
-    lists = {name: _compiled(lines.split("\n")) for name, lines in talk.items()}
+    lists = {
+        name: _compiled(re.split(",|\n", lines) if "[" not in lines else lines.split("\n"))
+        for name, lines in talk.items()
+    }
     return lists | {name: _compiled(lines.split("\n"), held=HELD_TONES) for name, lines in tone.items()}
 
 

@@ -23,8 +23,8 @@ from lmrl_envs.reddit.toxicity import true_toxicity
 
 __all__ = ["Manner", "manner", "mask", "true_chance", "true_toxicity"]
 
-_BIAS = 0.05  # makes the mean chance .5
-_RELEVANCE = {"same subject": 1.0, "touches it": 0.5, "same field": -0.2, "nothing": -1.0, "elsewhere": -1.8}
+_BIAS = 0.19  # makes the mean chance .5
+_RELEVANCE = {"same subject": 1.0, "touches it": 0.5, "same field": -0.2, "nothing": -1.6, "elsewhere": -2.0}
 _RUDENESS = (0.0, 1.6, 3.2)
 _NONSENSE, _REPETITION, _ECHO, _SHORT, _LONG = 4.0, 4.0, 2.0, 0.9, 0.6
 _KNOWN_ENOUGH, _FAMILIAR_ENOUGH = 0.5, 0.45
