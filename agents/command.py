@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.algorithm import PRESETS, Algorithm, TrainConfig
 from agents.tokenizers import tokenizer_for
-from agents.trainer import train
+from agents.trainer import check_needs, train
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.errors import CheckpointError, LmrlError
 from lmrl_envs.evaluate import evaluate
@@ -45,9 +45,10 @@ def main(*algorithms: type[Algorithm], argv: list[str] | None = None) -> None:
         data, validation = (
             load_dataset(options["dataset"], split=split, **options["variant"]) for split in ("train", "validation")
         )
+        built = algorithm(config, tokenizer_for(data, config.model), seed=config.seed)
+        check_needs(built, data)
     except (TypeError, ValueError, OSError, LmrlError) as error:
         parser.error(str(error))
-    built = algorithm(config, tokenizer_for(data, config.model), seed=config.seed)
     try:
         result = train(built, data, out=options["out"], validation=validation, resume=not options["no_resume"])
     except CheckpointError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from agents import model
 from agents.algorithm import Algorithm
 from agents.batch import agent_tokens, collate, pack
 from agents.bc import BC
+from agents.command import main
 from agents.cql import CQL, cql_loss
 from agents.dt import DT, DTConfig, quantile_scores
 from agents.ilql import AWR, ILQL, SARSA, awr_weights, ilql_loss
@@ -319,6 +321,21 @@ def test_data_and_settings_that_an_agent_cannot_use_are_named(games, tokenizer, 
     ):
         with pytest.raises(ValueError, match="|".join([*wrong, "trunks"])):
             config(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], r"psi needs a reference model of .*wordle/human-v0.*python -m agents\.bc"),
+        (["--pi-beta", "nowhere"], "nowhere holds no trained agent"),
+    ],
+)
+def test_the_command_line_says_in_a_line_that_pi_beta_is_missing(tmp_path, capsys, arguments, message):
+    variant = ["--variant", '{"words": "common-40", "games": 300}']
+    with pytest.raises(SystemExit, match="2"):
+        main(Psi, argv=["--out", str(tmp_path / "run"), *variant, *arguments])
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
 
 
 # --- Decoding.
