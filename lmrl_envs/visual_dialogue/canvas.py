@@ -18,14 +18,15 @@ class Canvas:
 
     def __init__(self, size: int, backdrop: np.ndarray | None = None) -> None:
         self._n = size * _SAMPLES
-        self._size = size
         self.samples = np.zeros((self._n, self._n, 3), np.float32) if backdrop is None else backdrop.copy()
         """(n, n, 3) float32, 0..255, where n is `size` times the samples a pixel."""
         self._at = (np.arange(self._n, dtype=np.float32) + 0.5) / self._n
 
     def pixels(self) -> np.ndarray:
         """(size, size, 3) float32."""
-        return self.samples.reshape(self._size, _SAMPLES, self._size, _SAMPLES, 3).mean((1, 3))
+        n = _SAMPLES
+        pixels = np.add.reduce([self.samples[row::n, column::n] for row in range(n) for column in range(n)])
+        return pixels / np.float32(n * n)
 
     def rectangle(self, x0: float, y0: float, x1: float, y1: float, color: RGB) -> None:
         left, top, right, bottom = self._window(x0, y0, x1, y1)
@@ -77,3 +78,36 @@ class Canvas:
         margin = 1 / self._n
         left, top, right, bottom = self._window(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
         return self._at[None, left:right], self._at[top:bottom, None], self.samples[top:bottom, left:right]
+
+
+class Pen:
+    """Draws in a box's own coordinates: x from -0.5 (left) to 0.5 (right), y from 0 (foot) to 1 (top)."""
+
+    def __init__(self, canvas: Canvas, box: tuple[float, float, float, float]) -> None:
+        x0, y0, x1, y1 = box
+        self._canvas, self._x, self._y, self.w, self.h = canvas, (x0 + x1) / 2, y1, x1 - x0, y1 - y0
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        return self._x + x * self.w, self._y - y * self.h
+
+    def rectangle(self, x0: float, y0: float, x1: float, y1: float, color: RGB) -> None:
+        """From the lower left corner to the upper right one."""
+        (left, bottom), (right, top) = self.at(x0, y0), self.at(x1, y1)
+        self._canvas.rectangle(left, top, right, bottom, color)
+
+    def ellipse(self, x: float, y: float, rx: float, ry: float, color: RGB) -> None:
+        self._canvas.ellipse(*self.at(x, y), rx * self.w, ry * self.h, color)
+
+    def circle(self, x: float, y: float, radius: float, color: RGB) -> None:
+        """The radius is a share of the width."""
+        self._canvas.ellipse(*self.at(x, y), radius * self.w, radius * self.w, color)
+
+    def ring(self, x: float, y: float, radius: float, width: float, color: RGB) -> None:
+        self._canvas.ring(*self.at(x, y), radius * self.w, width * self.w, color)
+
+    def polygon(self, *points: tuple[float, float], color: RGB) -> None:
+        self._canvas.polygon([self.at(x, y) for x, y in points], color)
+
+    def line(self, x0: float, y0: float, x1: float, y1: float, width: float, color: RGB) -> None:
+        """The stroke's width is a share of the thing's width."""
+        self._canvas.line(*self.at(x0, y0), *self.at(x1, y1), width * self.w, color)
