@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agents import checkpoints
 from agents.algorithm import Algorithm, Prepared, TrainConfig
-from agents.batch import TokenBatch
+from agents.batch import TokenBatch, TokenStore
 from agents.data import encode_dataset
 from agents.losses import trajectory_mean
 from agents.reference import Reference
@@ -119,21 +119,28 @@ class Likelihood(Algorithm):
         weighs = type(self).turn_weights is not Likelihood.turn_weights or self.config.max_weight is not None
         if not (weighs or self.reads_values or self.uses_ratios):
             return Prepared(data)
-        store, c = encode_dataset(self, data), self.config
-        row = store.row_of_tokens()[store.turn_starts()]
-        R = returns_to_go(store)
-        reading = V = None
-        if self.reads_values or self.uses_ratios:
-            reference = Reference(Path(str(c.pi_ref)), self)
-            reading = reference.read(data)
-            if self.reads_values:
-                V = self._values(reference, reading.states, R, row, env_id, env_kwargs)
-        turns = Turns(row, R, V)
+        store = encode_dataset(self, data)
+        if not (self.reads_values or self.uses_ratios):
+            return self.annotate(data, store)
+        reference = Reference(Path(str(self.config.pi_ref)), self)
+        reading = reference.read(data)
+        V = self._values(reference, reading.states, store, env_id, env_kwargs) if self.reads_values else None
+        return self.annotate(data, store, V=V, ref_logp=reading.logp)
+
+    def annotate(
+        self, data: TextDataset, store: TokenStore, *, V: np.ndarray | None = None, ref_logp: np.ndarray | None = None
+    ) -> Prepared:
+        """The data with a weight for each agent token, from what pi_ref says of them.
+
+        Args:
+            V: (T,), of each agent turn. ref_logp: (agent tokens,), ln pi_ref.
+        """
+        turns = Turns(store.row_of_tokens()[store.turn_starts()], returns_to_go(store), V)
         w, sampling = self._with_options(turns, self.turn_weights(turns, data))
         columns = {"weight": np.where(store.agent, w[store.turn_of_tokens()], 0.0).astype(np.float32)}
-        if self.uses_ratios and reading is not None:
+        if self.uses_ratios:
             columns["ref_logp"] = np.zeros(len(store.ids), np.float32)
-            columns["ref_logp"][store.agent] = reading.logp
+            columns["ref_logp"][store.agent] = ref_logp
         self.kept_bytes = sum(column.nbytes for column in columns.values())
         return Prepared(data, columns, sampling)
 
@@ -141,20 +148,20 @@ class Likelihood(Algorithm):
         self,
         reference: Reference,
         states: np.ndarray,
-        R: np.ndarray,
-        row: np.ndarray,
+        store: TokenStore,
         env_id: str | None,
         env_kwargs: Mapping[str, Any] | None,
     ) -> np.ndarray:
+        seed, starts = self.config.seed, store.turn_starts()
         if self.config.value == "logged":
-            return cross_fitted(states, R, row, seed=self.config.seed)
+            return cross_fitted(states, returns_to_go(store), store.row_of_tokens()[starts], seed=seed)
         if env_id is None:
             raise ValueError(
                 f"{self.name} with value='rollouts' plays in the environment of its data, and no environment produced "
                 "these; take value='logged'"
             )
-        played, seen = reference.play(env_id, env_kwargs, episodes=self.config.rollouts, seed=self.config.seed)
-        model = ReturnRegression(seen.states, seed=self.config.seed)
+        played, seen = reference.play(env_id, env_kwargs, episodes=self.config.rollouts, seed=seed)
+        model = ReturnRegression(seen.states, seed=seed)
         return model.predict(states, model.solve(*model.sums(seen.states, returns_to_go(played))))
 
     def _with_options(self, turns: Turns, w: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

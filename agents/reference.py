@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,6 @@ from agents.losses import log_probs_at
 from lmrl_envs.core import Episode
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.evaluate import rollout
-from lmrl_envs.files import file_hash
 
 _CACHE_VERSION = 1
 _TOKENS_AT_ONCE = 16_384
@@ -46,7 +47,9 @@ class Reference:
     """
 
     def __init__(self, folder: Path, algorithm: Algorithm) -> None:
-        self.hash = file_hash(folder / checkpoints.MODEL)
+        content = checkpoints.read_agent(folder)
+        known = json.dumps([content["files"], content["model"]], sort_keys=True)
+        self.hash = hashlib.sha256(known.encode()).hexdigest()
         self.agent = checkpoints.load_agent(folder, device="cpu").to(next(algorithm.parameters()).device)
         self.truncate = algorithm.config.truncate
 
