@@ -25,15 +25,12 @@ class BC(Likelihood):
     """Behavioural cloning."""
 
     name = "bc"
+    per_episode = False
 
     def loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """- mean ln pi over the batch's agent tokens, in nats."""
         tokens, h = self.states(batch)
         return token_mean(h, self.head, tokens.token, self.weights(batch)), {}
-
-    def loss_weight(self, batch: TokenBatch) -> float:
-        """Agent tokens, which `loss` averages over."""
-        return float(batch.action_mask.sum())
 
 
 @dataclass(frozen=True)

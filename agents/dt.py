@@ -27,9 +27,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.algorithm import Algorithm, Prepared, TrainConfig
+from agents.algorithm import Prepared, TrainConfig
 from agents.batch import TokenBatch, TokenRow
 from agents.decoding import Decoding
+from agents.likelihood import Likelihood, LikelihoodConfig
 from agents.losses import token_mean
 from agents.tokenizers import TurnTokenizer, context_of, encode_episode, newest
 from lmrl_envs.core import Episode, Turn
@@ -41,7 +42,7 @@ QUANTILES = (0.5, 0.8, 0.9, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
-class DTConfig(TrainConfig):
+class DTConfig(LikelihoodConfig):
     """Of DT."""
 
     quantile: float = 0.9
@@ -67,7 +68,7 @@ class DTDecoding(Decoding):
             raise ValueError(f"target_return must be a finite number, got {self.target_return}")
 
 
-class DT(Algorithm):
+class DT(Likelihood):
     """Decision Transformer. Keeps its data's returns at 0, 1, ... 100 % as `returns`, with its weights."""
 
     name = "dt"
@@ -75,9 +76,10 @@ class DT(Algorithm):
     Options: ClassVar[type[Decoding]] = DTDecoding
     needs = frozenset({"rewards"})
     config: DTConfig
+    per_episode = False
     returns: Tensor
 
-    def __init__(self, config: DTConfig, tokenizer: TurnTokenizer, *, seed: int | None = 0) -> None:
+    def __init__(self, config: TrainConfig, tokenizer: TurnTokenizer, *, seed: int | None = 0) -> None:
         super().__init__(config, tokenizer, seed=seed)
         self.register_buffer("returns", torch.zeros(101))
 
@@ -87,7 +89,7 @@ class DT(Algorithm):
         """Notes the returns that can be asked for: at each per cent, one that an episode has."""
         quantiles = np.quantile(data.returns, np.linspace(0, 1, 101), method="inverted_cdf")
         self.returns.copy_(torch.from_numpy(quantiles))
-        return Prepared(data)
+        return super().prepare(data, env_id=env_id, env_kwargs=env_kwargs)
 
     def conditioned(self, turns: Sequence[Turn], R: float, *, acting: bool) -> list[Turn]:
         """The turns with R said in front; with `to_go`, before each agent turn, and before the one to come if `acting`.
@@ -111,7 +113,7 @@ class DT(Algorithm):
     def loss(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """- mean ln pi over the batch's agent tokens, in nats."""
         tokens, h = self.states(batch)
-        return token_mean(h, self.head, tokens.token), {}
+        return token_mean(h, self.head, tokens.token, self.weights(batch)), {}
 
     def prompt(self, turns: Sequence[Turn], decoding: Decoding, room: int) -> list[int]:
         """What the policy reads: the target return, and the newest tokens of the history."""

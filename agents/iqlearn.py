@@ -63,6 +63,7 @@ class IQLearn(Likelihood):
     name = "iqlearn"
     Config: ClassVar[type[TrainConfig]] = IQLearnConfig
     config: IQLearnConfig
+    per_episode = False
     td_now: Tensor
 
     def __init__(self, config: TrainConfig, tokenizer: TurnTokenizer, *, seed: int | None = 0) -> None:
@@ -89,10 +90,6 @@ class IQLearn(Likelihood):
         r = implied_reward(Q, V_next, tokens.discount)
         L_TD = r.square().mean()
         return likelihood + self.td_now * L_TD, {"L_BC": likelihood, "L_TD": L_TD, "reward": r.mean()}
-
-    def loss_weight(self, batch: TokenBatch) -> float:
-        """Agent tokens, which `loss` averages over."""
-        return float(batch.action_mask.sum())
 
 
 if __name__ == "__main__":

@@ -88,6 +88,8 @@ class Likelihood(Algorithm):
 
     Config: ClassVar[type[TrainConfig]] = LikelihoodConfig
     config: LikelihoodConfig
+    per_episode: ClassVar[bool] = True
+    """Whether `loss` is a mean over episodes, of sums over their agent tokens; else it is one over agent tokens."""
     uses_values: ClassVar[bool] = False
     """Whether `turn_weights` reads V. It is then fitted on the states of pi_ref."""
     uses_ratios: ClassVar[bool] = False
@@ -124,6 +126,10 @@ class Likelihood(Algorithm):
             return self.annotate(data, store)
         reference = Reference(Path(str(self.config.pi_ref)), self)
         reading = reference.read(data)
+        if len(reading.logp) != np.count_nonzero(store.agent):
+            raise ValueError(
+                f"{self.name} and its pi_ref read episodes that are cut at different places; take a longer context"
+            )
         V = self._values(reference, reading.states, store, env_id, env_kwargs) if self.reads_values else None
         return self.annotate(data, store, V=V, ref_logp=reading.logp)
 
@@ -194,8 +200,8 @@ class Likelihood(Algorithm):
         return trajectory_mean(h, self.head, tokens.token, w, len(batch.returns)), {"weight": w.mean()}
 
     def loss_weight(self, batch: TokenBatch) -> float:
-        """Episodes, which `loss` averages over."""
-        return float(len(batch.returns))
+        """What `loss` averages over: episodes, or agent tokens."""
+        return float(len(batch.returns)) if self.per_episode else super().loss_weight(batch)
 
     def cost(self) -> dict[str, float]:
         """One trunk pass a step; log-probabilities and weights that are kept beside the data."""

@@ -17,6 +17,7 @@ from agents.alol import ALOL, ALOLKL, RLOL, ALOLRefFree, ALOLSeq, clip, turn_rat
 from agents.batch import TokenBatch, agent_tokens, collate, pack
 from agents.bc import BC, FilteredBC
 from agents.data import encode_dataset
+from agents.dt import DT
 from agents.iqlearn import IQLearn, implied_reward
 from agents.likelihood import Likelihood, LikelihoodConfig
 from agents.losses import log_probs_at, reweighted_likelihood, row_logsumexp, token_log_probs
@@ -29,7 +30,7 @@ from lmrl_envs.evaluate import evaluate
 from tests.agents.games import NANO, batch_of, left_padded, make_episode
 
 F64 = torch.float64
-EVERY = [BC, FilteredBC, ALOL, ALOLRefFree, ALOLSeq, ALOLKL, RLOL, Refit, Swift, IQLearn]
+EVERY = [BC, FilteredBC, ALOL, ALOLRefFree, ALOLSeq, ALOLKL, RLOL, Refit, Swift, IQLearn, DT]
 WITH_REFERENCE = [ALOL, ALOLRefFree, ALOLSeq, ALOLKL, RLOL]
 SHORT = {"model": NANO, "steps": 50, "tokens_per_batch": 250, "save_every": 20, "warmup": 5, "device": "cpu"}
 
@@ -434,15 +435,14 @@ def test_every_agent_filters_bounds_and_draws(algorithm, games, tokenizer, refer
     given = plain.prepare(games)
     agent = algorithm(algorithm.Config(**base, positive=True, max_weight=0.3, priority="paper"), tokenizer)
     data, columns, draws = agent.prepare(games)
-    store = encode_dataset(agent, data)
-    ref_free = ALOLRefFree(ALOLRefFree.Config(**base), tokenizer).prepare(data).columns["weight"]
-    before = np.float32(1) if given.columns is None else given.columns["weight"]
-    expected = np.clip(np.where(ref_free > 0, before, 0), -0.3, 0.3) * store.agent
+    store, ref_free = encode_dataset(agent, data), ALOLRefFree(ALOLRefFree.Config(**base), tokenizer)
+    starts = encode_dataset(ref_free, data).turn_starts()  # dt reads its return as well
+    advantage = ref_free.prepare(data).columns["weight"][starts]
+    before = np.ones(len(starts)) if given.columns is None else given.columns["weight"][store.turn_starts()]
+    expected = np.clip(np.where(advantage > 0, before, 0), -0.3, 0.3)[store.turn_of_tokens()] * store.agent
     assert columns["weight"] == pytest.approx(expected, abs=1e-6)
-    turns = store.turn_starts()
-    assert draws == pytest.approx(
-        np.bincount(store.row_of_tokens()[turns], weights=ref_free[turns]), rel=1e-5, abs=1e-6
-    )
+    row = store.row_of_tokens()[store.turn_starts()]
+    assert draws == pytest.approx(np.bincount(row, weights=advantage), rel=1e-5, abs=1e-6)
     assert (draws > 0).any()
     assert (draws == 0).any()
 
