@@ -9,7 +9,7 @@ import numpy as np
 
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.visual_dialogue.answers import CONFUSED, say, true_claim, understand
-from lmrl_envs.visual_dialogue.contents import COLORS, OTHER_KINDS, PEOPLE, PERSON, SETTINGS, Table
+from lmrl_envs.visual_dialogue.contents import COLORS, DRAWN, OTHER_KINDS, PEOPLE, PERSON, SETTINGS, Table
 from lmrl_envs.visual_dialogue.language import (
     HELD_OUT,
     PHRASINGS,
@@ -38,7 +38,7 @@ class Persona(NamedTuple):
 
 PERSONAS: Mapping[str, Persona] = {
     "expert": Persona(
-        Table({"attribute": 50, "count": 12, "other things": 14, "action": 8, "held": 10, "beside": 6}), attentive=True
+        Table({"telling": 62, "attribute": 12, "other things": 10, "count": 6, "beside": 6, "held": 4}), attentive=True
     ),
     "open": Persona(Table({"other things": 20, "action": 16, "weather": 8, "where": 12, "settled": 24, "age": 20})),
     "clothes": Persona(Table({"attribute": 18, "wears": 24, "guess": 14, "age": 24, "feature": 20})),
@@ -239,6 +239,12 @@ def _attribute(uniform: _Draw, talk: Talk) -> Meaning:
     return Meaning("clothes", noun) if garment == "clothes" else Meaning("wear color", noun, garment)
 
 
+def _telling(uniform: _Draw, talk: Talk) -> Meaning:
+    """What differs most among pictures of the caption's setting with the same main thing, and was not asked yet."""
+    meanings = _TELLING.get((talk.setting, talk.main), (Meaning("clothes", "person"),))
+    return next((meaning for meaning in meanings if meaning not in talk.asked), meanings[0])
+
+
 def _guess(uniform: _Draw, talk: Talk) -> Meaning:
     noun, kind = _target(uniform, talk), uniform()
     if kind < 0.2:
@@ -339,7 +345,21 @@ _LIKELY: Mapping[str, tuple[str, ...]] = {
     **{setting: tuple(kinds) for setting, kinds in OTHER_KINDS.items()},
     "": tuple(dict.fromkeys(kind for kinds in OTHER_KINDS.values() for kind in kinds)),
 }
+_ASKED_BY: Mapping[str, tuple[str, str]] = {
+    **{wear: ("wear color", wear) for wear in ("shirt", "hair", "hat")},
+    **{"color": ("color", ""), "size": ("size", ""), "action": ("action", ""), "holding": ("held", "")},
+    "bottom_color": ("clothes", ""),
+}
+_TELLING: Mapping[tuple[str, str], tuple[Meaning, ...]] = {
+    (setting, kind): tuple(
+        Meaning(_ASKED_BY[name][0], kind, _ASKED_BY[name][1])
+        for name in sorted(drawn, key=lambda name: -drawn[name].bits)
+        if name in _ASKED_BY
+    )
+    for (setting, kind), drawn in DRAWN.items()
+}
 _TOPICS: Mapping[str, Callable[[_Draw, Talk], Meaning]] = {
+    "telling": _telling,
     "attribute": _attribute,
     "guess": _guess,
     "wears": _wears,

@@ -28,13 +28,17 @@ class Table(dict[str, float]):
 
 SETTINGS = ("park", "beach", "street", "snow", "room")
 TIMES = Table({"day": 0.7, "night": 0.3})
-_OUTDOORS = Table({"clear": 0.45, "cloudy": 0.3, "rainy": 0.25})
 WEATHERS: Mapping[str, Table] = {
-    **dict.fromkeys(("park", "beach", "street"), _OUTDOORS),
-    "snow": Table({"clear": 0.4, "cloudy": 0.3, "snowy": 0.3}),
+    "park": Table({"clear": 0.7, "cloudy": 0.18, "rainy": 0.12}),
+    "beach": Table({"clear": 0.75, "cloudy": 0.15, "rainy": 0.1}),
+    "street": Table({"cloudy": 0.68, "clear": 0.2, "rainy": 0.12}),
+    "snow": Table({"snowy": 0.7, "clear": 0.2, "cloudy": 0.1}),
     "room": Table({"none": 1.0}),
 }
+COLUMN_CHANCES = Table({"left": 0.18, "middle": 0.64, "right": 0.18})
+"""Where the main thing is; the rest are anywhere."""
 PEOPLE = ("man", "woman", "boy", "girl")
+ANIMALS = ("dog", "cat", "horse", "bird")
 VEHICLES = ("car", "bus", "truck", "bike", "boat")
 _FURNITURE = ("bench", "chair", "table", "sofa")
 
@@ -46,19 +50,17 @@ MAIN_KINDS: Mapping[str, Table] = {
     "snow": Table({**_ANYONE, "dog": 26, "horse": 18}),
     "room": Table({**_ANYONE, "dog": 20, "cat": 24}),
 }
-_OTHERS = dict.fromkeys(PEOPLE, 9)
+_OTHERS = dict.fromkeys(PEOPLE, 5)
 OTHER_KINDS: Mapping[str, Table] = {
     "park": Table(
-        {**_OTHERS, "dog": 12, "cat": 4, "horse": 4, "bird": 9, "bike": 7, "tree": 16, "bench": 9, "ball": 3}
+        {**_OTHERS, "tree": 42, "dog": 10, "bench": 8, "bird": 6, "bike": 5, "cat": 3, "horse": 3, "ball": 3}
     ),
-    "beach": Table({**_OTHERS, "dog": 10, "horse": 4, "bird": 10, "boat": 12, "chair": 9, "umbrella": 11, "ball": 8}),
-    "street": Table(
-        {**_OTHERS, "dog": 7, "cat": 4, "bird": 5, "car": 17, "bus": 7, "truck": 9, "bike": 8, "tree": 4, "bench": 3}
-    ),
-    "snow": Table({**_OTHERS, "dog": 13, "horse": 8, "bird": 10, "tree": 17, "car": 8, "truck": 8}),
-    "room": Table({**_OTHERS, "dog": 6, "cat": 8, "plant": 9, "chair": 11, "table": 9, "sofa": 9, "lamp": 7, "tv": 5}),
+    "beach": Table({**_OTHERS, "umbrella": 40, "boat": 12, "bird": 9, "dog": 7, "chair": 6, "ball": 4, "horse": 2}),
+    "street": Table({**_OTHERS, "car": 42, "truck": 8, "bus": 7, "bike": 7, "dog": 6, "tree": 4, "cat": 3, "bird": 3}),
+    "snow": Table({**_OTHERS, "tree": 44, "dog": 11, "bird": 9, "horse": 6, "car": 5, "truck": 5}),
+    "room": Table({**_OTHERS, "chair": 38, "sofa": 9, "table": 9, "plant": 8, "cat": 5, "dog": 4, "lamp": 4, "tv": 3}),
 }
-OTHERS = Table({"1": 0.22, "2": 0.3, "3": 0.25, "4": 0.15, "5": 0.08})
+OTHERS = Table({"1": 0.3, "2": 0.35, "3": 0.2, "4": 0.1, "5": 0.05})
 """How many things a scene has beside the main one."""
 
 _CLOTHES = ("red", "orange", "yellow", "green", "blue", "pink", "black", "white")
@@ -67,11 +69,11 @@ PERSON = {
         {"standing": 0.3, "walking": 0.25, "sitting": 0.15, "running": 0.1, "jumping": 0.08, "waving": 0.12}
     ),
     "hair": Table({"black": 0.3, "brown": 0.35, "blond": 0.25, "red": 0.1}),
-    "hat": Table({"none": 0.55, "red": 0.1, "blue": 0.1, "black": 0.1, "white": 0.1, "green": 0.05}),
+    "hat": Table({"none": 0.3, "red": 0.15, "blue": 0.15, "black": 0.15, "white": 0.15, "green": 0.1}),
     "glasses": Table({"none": 0.7, "glasses": 0.3}),
     "shirt": Table(dict.fromkeys(_CLOTHES, 1)),
     "bottom_color": Table({"blue": 0.35, "black": 0.3, "brown": 0.15, "white": 0.1, "gray": 0.1}),
-    "holding": Table({"none": 0.5, "umbrella": 0.12, "balloon": 0.1, "bag": 0.15, "ball": 0.13}),
+    "holding": Table({"none": 0.3, "umbrella": 0.17, "balloon": 0.16, "bag": 0.19, "ball": 0.18}),
 }
 ITEM_COLORS = Table({"red": 0.25, "yellow": 0.2, "green": 0.15, "blue": 0.25, "white": 0.15})
 _SIZES = Table({"small": 0.5, "big": 0.5})
@@ -82,7 +84,7 @@ _ANIMAL_ACTIONS = Table({"standing": 0.35, "sitting": 0.25, "lying": 0.2, "runni
 
 _ANIMAL = {"color": _FUR, "size": _SIZES, "action": _ANIMAL_ACTIONS}
 
-DRAWN: Mapping[str, Mapping[str, Table]] = {
+_FREELY: Mapping[str, Mapping[str, Table]] = {
     "man": {**PERSON, "bottom": Table({"pants": 0.75, "shorts": 0.25})},
     "woman": {**PERSON, "bottom": Table({"pants": 0.45, "shorts": 0.1, "skirt": 0.45})},
     "boy": {**PERSON, "bottom": Table({"pants": 0.5, "shorts": 0.5})},
@@ -100,6 +102,55 @@ DRAWN: Mapping[str, Mapping[str, Table]] = {
     "ball": {"color": ITEM_COLORS, "size": _SIZES},
     "umbrella": {"color": ITEM_COLORS, "size": _SIZES},
 }
-"""Kind -> attribute -> values. Where a person holds something, it has a colour too, of `ITEM_COLORS`."""
-KINDS = tuple(DRAWN)
+KINDS = tuple(_FREELY)
+
+_CLOTHED = {"hat": "none", "glasses": "none", "holding": "none"}
+USUAL: Mapping[str, Mapping[tuple[str, ...], Mapping[str, str]]] = {
+    "park": {
+        PEOPLE: {"action": "walking", "hair": "brown", "shirt": "green", "bottom_color": "blue"}
+        | {"hat": "none", "glasses": "none"},
+        ANIMALS: {"color": "brown", "size": "big"},
+        VEHICLES: {"color": "red"},
+    },
+    "beach": {
+        PEOPLE: {"action": "standing", "hair": "blond", "bottom_color": "blue", **_CLOTHED},
+        ANIMALS: {"action": "running", "size": "big"},
+        VEHICLES: {"size": "big"},
+    },
+    "street": {
+        PEOPLE: {"hair": "black", "shirt": "black", "bottom_color": "black", **_CLOTHED, "holding": "bag"},
+        ANIMALS: {"color": "black", "size": "small"},
+        VEHICLES: {"size": "big"},
+    },
+    "snow": {
+        PEOPLE: {"action": "standing", "hair": "brown", "shirt": "red", "bottom_color": "black", "glasses": "none"}
+        | {"holding": "none"},
+        ANIMALS: {"action": "standing", "size": "big"},
+        VEHICLES: {"color": "white"},
+    },
+    "room": {
+        PEOPLE: {"action": "sitting", "shirt": "blue", **_CLOTHED},
+        ANIMALS: {"action": "lying", "size": "small"},
+        VEHICLES: {},
+    },
+}
+"""What is usual in a setting. What is not named here varies freely, so that what is worth asking depends on it."""
+HABIT = 0.6
+"""Chance of what is usual, beside its chance among the rest."""
+
+
+def _drawn(setting: str, kind: str) -> dict[str, Table]:
+    usual = next((usual for kinds, usual in USUAL[setting].items() if kind in kinds), None)
+    drawn = {}
+    for name, table in _FREELY[kind].items():
+        value = next(iter(table)) if usual is None else usual.get(name, "")
+        shares = {v: (1 - HABIT) * share for v, share in table.items()}
+        drawn[name] = Table(shares | {value: shares[value] + HABIT}) if value in table else table
+    return drawn
+
+
+DRAWN: Mapping[tuple[str, str], Mapping[str, Table]] = {
+    (setting, kind): _drawn(setting, kind) for setting in SETTINGS for kind in KINDS
+}
+"""Setting and kind -> attribute -> values. Where a person holds something, it has a colour too, of `ITEM_COLORS`."""
 COLORS = ("red", "orange", "yellow", "green", "blue", "pink", "brown", "gray", "black", "white")

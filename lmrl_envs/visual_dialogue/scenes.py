@@ -19,6 +19,7 @@ import numpy as np
 
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.visual_dialogue.contents import (
+    COLUMN_CHANCES,
     DRAWN,
     ITEM_COLORS,
     KINDS,
@@ -164,13 +165,13 @@ def scene(scene_id: int) -> Scene:
     draw = iter(np.random.Generator(np.random.PCG64(scene_id)).random(_UNIFORMS).tolist()).__next__
     weather = WEATHERS[setting].pick(draw())
     cells = list(range(N_REGIONS))
-    kinds, places = [main], [cells.pop(len(COLUMNS) + int(draw() * len(COLUMNS)))]
+    kinds, places = [main], [cells.pop(len(COLUMNS) + COLUMNS.index(COLUMN_CHANCES.pick(draw())))]
     for _ in range(int(OTHERS.pick(draw()))):
         kinds.append(OTHER_KINDS[setting].pick(draw()))
         places.append(cells.pop(int(draw() * len(cells))))
     objects = []
     for kind, cell in zip(kinds, places, strict=True):
-        drawn = {name: table.pick(draw()) for name, table in DRAWN[kind].items()}
+        drawn = {name: table.pick(draw()) for name, table in DRAWN[setting, kind].items()}
         if drawn.get("holding", "none") != "none":
             drawn["item_color"] = ITEM_COLORS.pick(draw())
         objects.append(Thing(kind, COLUMNS[cell % len(COLUMNS)], ROWS[cell // len(COLUMNS)], **drawn))
@@ -283,17 +284,17 @@ def entropy() -> float:
 
 def _bits_given(setting: str, time: str, main: str) -> float:
     """Bits left once the class is known."""
-    of_kind = {kind: _thing_bits(kind) for kind in KINDS}
+    of_kind = {kind: _thing_bits(setting, kind) for kind in KINDS}
     other = OTHER_KINDS[setting].bits + sum(p * of_kind[kind] for kind, p in OTHER_KINDS[setting].items())
-    bits = WEATHERS[setting].bits + OTHERS.bits + math.log2(len(COLUMNS)) + of_kind[main]
+    bits = WEATHERS[setting].bits + OTHERS.bits + COLUMN_CHANCES.bits + of_kind[main]
     for number, share in ((int(value), share) for value, share in OTHERS.items()):
         # Cells without regard to order: n things in a chosen n of the free cells, whichever came first.
         bits += share * (number * other + math.log2(math.comb(N_REGIONS - 1, number)))
     return bits
 
 
-def _thing_bits(kind: str) -> float:
-    drawn = DRAWN[kind]
+def _thing_bits(setting: str, kind: str) -> float:
+    drawn = DRAWN[setting, kind]
     held = 1 - drawn["holding"]["none"] if "holding" in drawn else 0.0
     return sum(table.bits for table in drawn.values()) + held * ITEM_COLORS.bits
 
