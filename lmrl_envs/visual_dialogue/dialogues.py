@@ -29,20 +29,20 @@ class Spoken(NamedTuple):
 
 
 def human_dialogues(
-    task: VisualDialogueTask, seeds: np.random.SeedSequence, *, split: str, games: int
+    task: VisualDialogueTask, seeds: np.random.SeedSequence, *, split: str, games: int, networks: str | None = None
 ) -> Iterator[Episode]:
     """Dialogues of simulated people about the images of a part, in random order, four about each.
 
     Everybody asks `task.rounds` questions; a dialogue is cut after the one that ends the episode. Of real images, each
     is spoken of once, and there are at most as many episodes as images. `info["behaviour"]` names who asked,
     `info["percentiles"]` has the image's percentile after the caption and after each answer. Episodes are started again
-    by `reset(options=info["start"])`.
+    by `reset(options=info["start"])`. `networks` only tells data of other guessers apart.
     """
-    ordering, speaking = (np.random.Generator(np.random.PCG64(child)) for child in seeds.spawn(2))
+    ordering, speaking, seeding = (np.random.Generator(np.random.PCG64(child)) for child in seeds.spawn(3))
     talks = itertools.islice(_talks(task, split, ordering, speaking), games)
     while block := list(itertools.islice(talks, 4 * _BLOCK)):
         for spoken, ranks in zip(block, ranked(task.pools, block), strict=True):
-            yield _episode(task, spoken, ranks, int(ordering.integers(2**63)))
+            yield _episode(task, spoken, ranks, int(seeding.integers(2**63)))
 
 
 def rewarded(task: VisualDialogueTask, episodes: Iterable[Episode]) -> Iterator[Episode]:
