@@ -96,19 +96,10 @@ class Critic(Algorithm):
         if config.pi_beta:
             self.lm.requires_grad_(not self.freezes_pi_beta)
             if seed is not None:
-                self._take_pi_beta(Path(config.pi_beta))
+                checkpoints.start_from(self, Path(config.pi_beta))
+                self.value_trunk.load_state_dict(trunk_of(self.lm).state_dict())
         if not shared and self.has_target:
             self.target_trunk = frozen_copy(self.value_trunk)
-
-    def _take_pi_beta(self, folder: Path) -> None:
-        behaviour = checkpoints.load_agent(folder, device="cpu")
-        if behaviour.tokenizer.fingerprint != self.tokenizer.fingerprint:
-            raise ValueError(f"{folder}: pi_beta has another tokenizer")
-        try:
-            self.lm.load_state_dict(behaviour.lm.state_dict())
-        except RuntimeError as error:
-            raise ValueError(f"{folder}: pi_beta has another shape than model={self.config.model!r}") from error
-        self.value_trunk.load_state_dict(trunk_of(behaviour.lm).state_dict())
 
     @property
     def trains_policy(self) -> bool:
