@@ -14,7 +14,7 @@ _READS = {mask: f"[{mask}{''.join(letter for letter in _LEET if mask in _LEET[le
 _WILD = "*#%"
 _SPACED = re.compile(r"(?<![^\W_])[^\W_]([ .\-_])[^\W_](?:\1[^\W_])+(?![^\W_]|')")
 _SUSPECT = re.compile(  # a fast look: most texts have nothing to read
-    r"[a-z][*#%@$0-9]|[*#%@$0-9][a-z]|[a-z]![a-z0-9]|(?<!\S)![a-z]|([a-z])\1\1|\b[a-z]([ .\-_])[a-z]\2[a-z]\b"
+    r"[a-z][*#%@$0-9]|[*#%@$0-9][a-z]|![a-z0-9]|([a-z])\1\1|\b[a-z]([ .\-_])[a-z]\2[a-z]\b"
 )
 _RUN = re.compile(r"([a-z])\1{2,}")
 _SWEARS = {"fuck": SEVERE, "fucking": MILD, "shit": MILD, "hell": MILD, "damn": MILD, "crap": MILD, "ass": MILD}
