@@ -25,7 +25,7 @@ from lmrl_envs.visual_dialogue.lexicon import ABSENT, CATEGORIES, FEATURES, ITEM
 from lmrl_envs.visual_dialogue.scenes import Scene, caption
 from lmrl_envs.visual_dialogue.truth import draw, is_true
 
-PRONOUN, TYPO, UNSEEN = 0.75, 0.015, 0.5
+PRONOUN, TYPO, UNSEEN = 0.85, 0.015, 0.5
 """Chances of a pronoun where one can stand, of a slip of the pen, and in the part `test` of a held-out phrasing."""
 
 
@@ -50,7 +50,7 @@ PERSONAS: Mapping[str, Persona] = {
 }
 """Kinds of questioners by name, from good to bad."""
 CROWD = Table(
-    {"expert": 8, "open": 8, "clothes": 12, "animals": 10, "counter": 10, "yes or no": 14, "global": 20, "novice": 18}
+    {"expert": 10, "open": 12, "clothes": 14, "animals": 12, "counter": 12, "yes or no": 12, "global": 14, "novice": 14}
 )
 """Shares of the kinds among the people who wrote the data."""
 
@@ -250,7 +250,7 @@ def _guess(uniform: _Draw, talk: Talk) -> Meaning:
     if kind < 0.2:
         return Meaning("is at", noun, _one(uniform, tuple(SAYINGS["place"])))
     if kind < 0.3:
-        return Meaning("near", noun, _one(uniform, _LIKELY[talk.setting]))
+        return Meaning("near", noun, _LIKELY[talk.setting].pick(uniform()))
     if not _is_person(noun):
         if kind < 0.7:
             return Meaning("is color", noun, _one(uniform, COLORS))
@@ -279,7 +279,7 @@ def _held(uniform: _Draw, talk: Talk) -> Meaning:
 def _count(uniform: _Draw, talk: Talk) -> Meaning:
     if uniform() < 0.5:
         return Meaning("count", _one(uniform, ("person", "animal", "vehicle", "child")))
-    return Meaning("count", _one(uniform, _LIKELY[talk.setting]))
+    return Meaning("count", _LIKELY[talk.setting].pick(uniform()))
 
 
 def _animal(uniform: _Draw, talk: Talk) -> Meaning:
@@ -341,9 +341,9 @@ _FEATURES: Mapping[str, tuple[str, ...]] = {
 }
 """What people expect to see in a setting; "" where they do not know it."""
 _GARMENTS = Table({"shirt": 40, "hair": 18, "hat": 8, "pants": 8, "clothes": 26})
-_LIKELY: Mapping[str, tuple[str, ...]] = {
-    **{setting: tuple(kinds) for setting, kinds in OTHER_KINDS.items()},
-    "": tuple(dict.fromkeys(kind for kinds in OTHER_KINDS.values() for kind in kinds)),
+_LIKELY: Mapping[str, Table] = {
+    **OTHER_KINDS,
+    "": Table({kind: kinds[kind] for kinds in OTHER_KINDS.values() for kind in kinds}),
 }
 _ASKED_BY: Mapping[str, tuple[str, str]] = {
     **{wear: ("wear color", wear) for wear in ("shirt", "hair", "hat")},
@@ -377,7 +377,7 @@ _TOPICS: Mapping[str, Callable[[_Draw, Talk], Meaning]] = {
     "where": lambda uniform, talk: Meaning("where", _target(uniform, talk)),
     "beside": lambda uniform, talk: Meaning("beside", _target(uniform, talk)),
     "photo": lambda uniform, talk: Meaning(_PHOTO.pick(uniform())),
-    "likely": lambda uniform, talk: Meaning("exist", _one(uniform, _LIKELY[talk.setting])),
+    "likely": lambda uniform, talk: Meaning("exist", _LIKELY[talk.setting].pick(uniform())),
     "absent": lambda uniform, talk: Meaning("exist", _one(uniform, ABSENT)),
     "feature": _feature,
 }

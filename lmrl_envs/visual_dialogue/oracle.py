@@ -11,7 +11,7 @@ from lmrl_envs.visual_dialogue.language import Focus, History, Meaning, focus_af
 from lmrl_envs.visual_dialogue.scenes import Scene, captions
 from lmrl_envs.visual_dialogue.truth import Claim, distribution
 
-SLIP = 0.005
+SLIP = 0.001
 """Chance given to an answer, or a caption, that no simulated person gives to any scene of the pool."""
 
 
