@@ -14,10 +14,10 @@ s' is the state of the next agent token. pi_beta is frozen: a trained BC agent.
 What differs from the papers: Q holds the prior already, so that the policy is softmax(Q), as in the first paper; the
 ILQL authors' release multiplies pi_beta in once more, pi_beta exp(beta (Q - V)), which `policy(decode="paper")` does.
 The first paper's Q starts as pi_beta; here Q is ln pi_beta plus new heads, whose 0 is the same start. That release lets
-new heads learn all of Q (`prior="learned"`): tokens that nobody wrote then begin with more than any that somebody did,
-and values grow without end. The second paper's pessimism takes the least of dropout samples, here of two heads. V is
-computed, not learned. Huber's bend at 1 makes Q of a token with random outcomes something between their mean and their
-median, in the papers too; `huber_delta` moves it. That release's `scale` is .1, .5 here, where rewards are -1 a guess.
+new heads learn all of Q (`prior="learned"`): where rewards are negative, tokens that nobody wrote then begin as the
+best, and values grow without end. The second paper's pessimism takes the least of dropout samples, here of two heads. V
+is computed, not learned. Huber's bend at 1 makes Q of a token with random outcomes something between their mean and
+their median, in the papers too; `huber_delta` moves it. That release's `scale` is .1; .5 here, for -1 a guess.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class PsiConfig(CriticConfig):
             raise ValueError(f"scale and huber_delta must be above 0, got {self.scale} and {self.huber_delta}")
         if self.prior not in ("added", "learned"):
             raise ValueError(f"prior must be 'added' or 'learned', got {self.prior!r}")
+        if self.trunks == "shared":
+            raise ValueError("psi's pi_beta stays as it is, so that its values need trunks='separate', got 'shared'")
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,18 @@ class Psi(Critic):
             scale=self.config.scale,
             huber_delta=self.config.huber_delta,
         )
-        return L_Q, {"L_Q": L_Q.detach(), "V": V.mean()}
+        return L_Q, {"L_Q": L_Q.detach(), "V": self.config.scale * V.mean()}
 
     @torch.no_grad()
     def score(self, batch: TokenBatch) -> TokenScores:
-        """ln pi_beta, min target Q, V and their difference, which is the log-probability of softmax(Q)."""
-        x = self.read(batch)
+        """ln pi_beta; scale (min_i Q'_i - ln pi_beta), scale V and their difference, all in units of reward.
+
+        Without the prior, Q is what the token leads to, as that of other agents; the policy is pi_beta exp(u / scale).
+        """
+        x, scale = self.read(batch), self.config.scale
         log_prior, V = self.prior_and_values(x)
-        Q, V = self.target_q_at(x) + (log_prior if self.config.prior == "added" else 0), V[: len(log_prior)]
-        return TokenScores(*(spread(batch, values) for values in (log_prior, Q, V, Q - V)))
+        Q, V = self.target_q_at(x) - (log_prior if self.config.prior == "learned" else 0), V[: len(log_prior)]
+        return TokenScores(*(spread(batch, values) for values in (log_prior, scale * Q, scale * V, scale * (Q - V))))
 
     def acting_trunks(self, decoding: Decoding) -> list[nn.Module]:
         """pi_beta's trunk and the target's."""

@@ -202,8 +202,8 @@ def test_advantages_are_q_minus_v(critic, rows):
     scores = critic.score(batch_of(rows))
     known = ~scores.logp.isnan()
     assert torch.allclose(scores.advantage[known], (scores.q - scores.v)[known], atol=1e-5)
-    if isinstance(critic, Psi):  # the advantage is ln softmax(Q)
-        assert (scores.advantage[known] < 0).all()
+    if isinstance(critic, Psi):  # pi_beta exp(u / scale) is a chance
+        assert (scores.logp + scores.advantage / critic.config.scale)[known].max() < 0
 
 
 def test_costs_count_trunks_that_a_step_runs(tokenizer, tmp_path, games):
@@ -316,6 +316,7 @@ def test_data_and_settings_that_an_agent_cannot_use_are_named(games, tokenizer, 
         (AWR.Config, {"weight_clip": 0.0}),
         (Psi.Config, {"scale": 0.0}),
         (Psi.Config, {"prior": "none"}),
+        (Psi.Config, {"trunks": "shared"}),
         (CQL.Config, {"trunks": "two"}),
         (DT.Config, {"quantile": 1.5}),
     ):

@@ -105,7 +105,8 @@ def test_branching_psi():
     branch = math.log(P * math.exp(1 / 0.5) + (1 - P))
     weight = {"b": 109 * math.exp(branch), "s": 91 * math.exp(0.5 / 0.5)}
     assert solved.policy()["b"] == pytest.approx(weight["b"] / sum(weight.values()), abs=1e-3)
-    assert solved.logged("q")["b"] == pytest.approx(math.log(109 / 200) + branch, abs=1e-3)
+    assert solved.logged("q")["b"] == pytest.approx(0.5 * branch, abs=1e-3)
+    assert solved.logged("v")["b"] == pytest.approx(0.5 * math.log(sum(weight.values()) / 200), abs=1e-3)
 
 
 def test_branching_awr():
