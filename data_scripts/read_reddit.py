@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lmrl_envs.core import Episode
-from lmrl_envs.datasets import DatasetMetadata, write_dataset
+from lmrl_envs.datasets import DatasetMetadata, write_episodes
 from lmrl_envs.progress import track
 from lmrl_envs.reddit.logs import rewarded
 from lmrl_envs.reddit.pushshift import Passes, read_pushshift
@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         dropped=passes.dropped,
     )
     episodes = track(episodes_of(arguments, passes), description=arguments.format, total=arguments.limit)
-    data = write_dataset(arguments.out, episodes, metadata)
-    print(f"{arguments.out}: {len(data):,} comments")
+    written = write_episodes(arguments.out, episodes, metadata)
+    print(f"{arguments.out}: {written.episodes:,} comments")
     for reason, count in passes.dropped.most_common():
         print(f"  left out {count:,}: {reason}")
     if passes.lines:

@@ -12,6 +12,7 @@ import itertools
 import json
 import logging
 import math
+import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -348,6 +349,12 @@ def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: Datas
         ValueError: an episode cannot be stored; the message has its number and says why.
         DatasetError: the file cannot be written: no space, no permission.
     """
+    write_episodes(path, episodes, metadata)
+    return TextDataset.read(path)
+
+
+def write_episodes(path: Path | str, episodes: Iterable[Episode], metadata: DatasetMetadata) -> DatasetMetadata:
+    """Writes a file as `write_dataset` does, and reads nothing back: in constant memory, however many there are."""
     path = Path(path)
     summary = _Summary(metadata)
     try:
@@ -360,7 +367,7 @@ def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: Datas
             _seal(temporary)
     except OSError as error:
         raise DatasetError(f"cannot write {path} ({error}); what was there before is unchanged") from error
-    return TextDataset.read(path)
+    return summary.metadata()
 
 
 def _made(
@@ -406,11 +413,10 @@ def _parse(path: Path) -> tuple[pa.Table, DatasetMetadata]:
 
 def _seal(path: Path) -> None:
     """Puts the hash of a file's bytes into its footer, where a blank of the same length held its place."""
-    place = path.read_bytes().rindex(_BLANK.encode())
     digest = files.file_hash(path)
-    with path.open("rb+") as file:
-        file.seek(place)
-        file.write(digest.encode())
+    with path.open("rb+") as file, mmap.mmap(file.fileno(), 0) as data:
+        place = data.rfind(_BLANK.encode())
+        data[place : place + len(digest)] = digest.encode()
 
 
 class _Summary:
