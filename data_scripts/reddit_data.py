@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ import numpy as np
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.reddit.corpus import Part, comments
 from lmrl_envs.reddit.quality import quality
-from lmrl_envs.reddit.rewards import RewardModel, Target
+from lmrl_envs.reddit.rewards import BUNDLED, LEVELS, WEIGHTS, RewardModel, Target, read_card
 
+BEGIN = "<!-- quality: written by `python -m data_scripts.train_reddit_rewards --report` -->"
+END = "<!-- end of quality -->"
 HELD_BACK = 5  # every so manieth thread of a file measures quality
 
 
@@ -90,7 +93,7 @@ def read_comments(path: Path) -> LabelledComments:
     parents, said, infos = [], [], []
     for episode in TextDataset.read(path):
         before = [turn.text for turn in episode.turns if turn.role == "env"]
-        parents.append(before[0] if before else "")
+        parents.append(episode.info.get("parent") or (before[0] if before else ""))
         said.append(next(turn.text for turn in episode.turns if turn.role == "agent"))
         infos.append(episode.info)
 
@@ -137,6 +140,25 @@ def quality_table(model: RewardModel, target: Target, data: LabelledComments) ->
         chosen &= data.held_out
         rows[f"truth, {kind}, held-out words and phrases"] = quality(p[chosen], truth[chosen])
     return rows
+
+
+def report() -> str:
+    """The quality of the bundled models as a table in Markdown."""
+    lines = ["| model | of | against | texts | AUC | AP | Brier | ECE |", "|---|---|---|---:|---:|---:|---:|---:|"]
+    for target, name in itertools.product(LEVELS, BUNDLED):
+        for against, row in read_card(WEIGHTS / name, target)["quality"].items():
+            numbers = " | ".join(f"{row[key]:.3f}" for key in ("auc", "average_precision", "brier", "ece"))
+            lines.append(f"| `{name}` | {target} | {against} | {row['count']:,} | {numbers} |")
+    return "\n".join(lines)
+
+
+def with_report(page: str) -> str:
+    """A page whose table is that of the bundled models."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected a page with the lines {BEGIN!r} and {END!r}")
+    return f"{head}{begin}\n{report()}\n{end}{tail}"
 
 
 def badly_typed(data: LabelledComments, seed: int = 0) -> LabelledComments:

@@ -16,29 +16,23 @@ measured on the part `test`, whose held-out words and templates no model has met
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from agents import checkpoints
-from agents.trainer import learning_rate, stop_requests
-from data_scripts.reddit_data import LabelledComments, generated, quality_table, read_comments, split_file
-from lmrl_envs.devices import resolve_device, set_threads
+from data_scripts.reddit_data import LabelledComments, generated, quality_table, read_comments, split_file, with_report
+from data_scripts.reddit_learner import TrainingConfig, train_network
+from lmrl_envs.devices import set_threads
 from lmrl_envs.errors import DatasetError
-from lmrl_envs.files import home
-from lmrl_envs.progress import progress_bar
+from lmrl_envs.files import write_atomic
 from lmrl_envs.provenance import library_version
 from lmrl_envs.reddit.linear import LinearScorer
-from lmrl_envs.reddit.network import CommentNetwork, Encoded, NetworkConfig, TransformerScorer, encode, to_tensors
+from lmrl_envs.reddit.network import NetworkConfig, TransformerScorer, encode
 from lmrl_envs.reddit.quality import fit_temperature, quality
 from lmrl_envs.reddit.rewards import (
     BUNDLED,
@@ -56,101 +50,8 @@ HALF = {"bundled": 0, "held-out": 1, "linear": 0}
 HALVES = 2
 PARENT_WORDS = 48  # that a model of upvotes reads; one of toxicity reads none
 CALIBRATION = 10  # every so manieth thread fits the temperature
-SAVE_EVERY, POOL = 200, 50
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a transformer is trained.
-
-    `scrambled` is the share of words whose features are drawn anew at each step, as those of a word never met.
-    """
-
-    steps: int = 4_000
-    batch: int = 64
-    lr: float = 2e-3
-    warmup: int = 200
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    scrambled: float = 0.1
-    seed: int = 0
-
-
-def train_network(
-    data: LabelledComments, target: Target, shape: NetworkConfig, config: TrainingConfig, device: str
-) -> CommentNetwork:
-    """Trains a network by cross-entropy; a run of the same data and settings that was stopped goes on."""
-    torch.manual_seed(config.seed)
-    where = resolve_device(device)
-    network = CommentNetwork(shape).to(where).train()
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim == 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=True)
-    labels = data.labels(target)
-    identity = {"shape": asdict(shape), "config": asdict(config), "data": data.fingerprint(target)}
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    state = home() / "reddit-rewards" / f"{name}.safetensors"
-    step, loss = 0, float("nan")
-    if state.is_file():
-        step = checkpoints.load_training(state, network, optimizer)["step"]
-        _log.info("%s: going on from step %d", target, step)
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        stop_requests() as stopping,
-        progress_bar(f"train {target}", total=config.steps, start=step) as bar,
-    ):
-        while step < config.steps:
-            rows = _batch(data, config, step)
-            texts = encode([data.parents[row] for row in rows], [data.comments[row] for row in rows], shape)
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(step,))))
-            texts = scrambled(texts, config.scrambled, shape.buckets, rng)
-            logits = network(*to_tensors(texts, where))
-            loss_now = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels[rows]).to(where))
-            optimizer.zero_grad(set_to_none=True)
-            loss_now.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * learning_rate(step, config)
-            optimizer.step()
-            step += 1
-            if step % 20 == 0:
-                loss = loss_now.item()
-                bar.update(step, loss=loss)
-            if step % SAVE_EVERY == 0 or stopping.is_set():
-                checkpoints.save_training(state, network, optimizer, {"step": step})
-                _log.info("%s: step %d of %d, loss %.3f", target, step, config.steps, loss)
-            if stopping.is_set() and step < config.steps:
-                raise KeyboardInterrupt
-    return network.eval()
-
-
-def scrambled(texts: Encoded, share: float, buckets: int, rng: np.random.Generator) -> Encoded:
-    """Texts in which a share of the words, drawn anew, have random features: words that nobody knows."""
-    lengths = np.diff(texts.words)
-    chosen = np.repeat((rng.random(len(lengths)) < share) & (lengths > 1), lengths)  # punctuation has one feature
-    noise = rng.integers(buckets, size=len(texts.features), dtype=np.int32)
-    return texts._replace(features=np.where(chosen, noise, texts.features))
-
-
-def _batch(data: LabelledComments, config: TrainingConfig, step: int) -> np.ndarray:
-    """The rows of a step, of like length: epochs of shuffled comments, sorted within pools of some batches."""
-    per_epoch = max(len(data) // config.batch, 1)
-    epoch, place = divmod(step, per_epoch)
-    order = _epoch(len(data), config.seed, epoch)
-    pool, offset = divmod(place, POOL)
-    rows = order[pool * POOL * config.batch : min((pool + 1) * POOL, per_epoch) * config.batch]
-    rows = rows[np.argsort([len(data.parents[row]) + len(data.comments[row]) for row in rows], kind="stable")]
-    batches = np.array_split(rows, max(len(rows) // config.batch, 1))
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(epoch, pool))))
-    return batches[rng.permutation(len(batches))[offset]]
-
-
-@lru_cache(maxsize=2)
-def _epoch(count: int, seed: int, epoch: int) -> np.ndarray:
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(0, 0, epoch))))
-    return rng.permutation(count)
+PAGE = Path(__file__).parents[1] / "docs" / "reddit.md"
+COMMENTS = 160_000  # of the part `models`, which has no end
 
 
 def train_model(
@@ -242,12 +143,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--again", action="store_true", help="train models that are there, too")
+    parser.add_argument("--report", action="store_true", help="write the table in docs/reddit.md, and train nothing")
     given = parser.parse_args(argv)
+    if given.report:
+        write_atomic(PAGE, with_report(PAGE.read_text(encoding="utf-8")))
+        return
     targets: list[Target] = given.target or list(LEVELS)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     set_threads(1)
     if given.data is None:
-        corpus, test = generated("models"), generated("test")
+        corpus, test = generated("models", COMMENTS), generated("test")
         for name in given.name or BUNDLED:
             half = corpus.where(corpus.threads % HALVES == HALF[name])
             for target in targets:

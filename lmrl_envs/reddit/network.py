@@ -101,6 +101,10 @@ class CommentNetwork(nn.Module):
 
     def forward(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
         """An `Encoded` of B rows as tensors to (B, K) logits."""
+        return self.out(self.summary(features, words, segments, rows))
+
+    def summary(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
+        """The same to (B, 3 d), what each row comes to."""
         lengths = rows.diff()
         row = torch.repeat_interleave(torch.arange(len(lengths), device=rows.device), lengths)
         place = torch.arange(len(segments), device=rows.device) - rows[row]
@@ -116,7 +120,7 @@ class CommentNetwork(nn.Module):
         own[row, place] = (segments >= _COMMENT).float()
         count = own.sum(1, keepdim=True)
         mean = torch.einsum("btd,bt->bd", x_rows, own) / count.clamp(min=1)
-        return self.out(torch.cat([mean, most, mean * count / _TYPICAL], dim=1))
+        return torch.cat([mean, most, mean * count / _TYPICAL], dim=1)
 
 
 class Block(nn.Module):

@@ -151,7 +151,7 @@ def write_reward_model(folder: Path, target: Target, model: Any, **facts: Any) -
     write_atomic(card, json.dumps({**head, **facts}, indent=1, ensure_ascii=False) + "\n")
 
 
-def rewards_of_levels(reward: Reward, levels: np.ndarray, coins: np.ndarray | None = None) -> np.ndarray:
+def rewards_of_levels(reward: str, levels: np.ndarray, coins: np.ndarray | None = None) -> np.ndarray:
     """(N,) levels to (N,) rewards: 0 / -5 / -10 for toxicity, 0 / 10 for upvotes.
 
     Args:

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
 
-from lmrl_envs.devices import set_threads
 from lmrl_envs.reddit.network import (
     CommentNetwork,
     NetworkConfig,
@@ -18,14 +15,6 @@ from lmrl_envs.reddit.network import (
 
 SMALL = NetworkConfig(levels=3, buckets=256, features=8, width=16, heads=2, parent_words=4, first_words=6, last_words=2)
 TEXTS = ["one", "", "two words here, really!", "a b c d e f g h i j k l", "m0ron"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    set_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""The script that makes reward models, on small data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data_scripts import reddit_learner, train_reddit_rewards
+from data_scripts.reddit_data import LabelledComments, badly_typed, generated, quality_table, read_comments
+from data_scripts.reddit_learner import Learner, TrainingConfig, batch_rows, scrambled, train_network
+from lmrl_envs.core import Episode, Turn
+from lmrl_envs.datasets import DatasetMetadata, write_dataset
+from lmrl_envs.reddit.network import CommentNetwork, NetworkConfig, encode
+from lmrl_envs.reddit.rewards import load_reward_model, read_card
+
+SMALL = NetworkConfig(levels=2, buckets=256, features=8, width=16, heads=2, parent_words=8)
+QUICK = TrainingConfig(steps=6, batch=8, warmup=2)
+
+
+@pytest.fixture(scope="module")
+def data() -> LabelledComments:
+    return generated("models", 400)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMRL_HOME", str(tmp_path / "home"))
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
+    data: LabelledComments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
+    again = train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
+    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), again.parameters(), strict=True))
+
+    monkeypatch.setattr(reddit_learner, "SAVE_EVERY", 2)
+    monkeypatch.setenv("LMRL_HOME", str(Path(reddit_learner.home()) / "other"))
+    steps = iter(range(100))
+    rows = reddit_learner.batch_rows
+
+    def stopping_rows(*arguments: object) -> np.ndarray:
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+        return rows(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reddit_learner, "batch_rows", stopping_rows)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
+    resumed = train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
+    assert next(steps) == 8  # five steps and a failed one, then the last two of six
+    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_side_tasks_are_those_that_the_data_allow(data: LabelledComments) -> None:
+    torch.manual_seed(0)
+    learner = Learner(CommentNetwork(SMALL), data, "upvotes", QUICK)
+    assert set(learner.side) == {"match", "toxicity"}
+    total, main = learner.loss(np.arange(8), np.random.default_rng(0), torch.device("cpu"))
+    assert total > main > 0
+    assert set(Learner(CommentNetwork(SMALL), replace(data, toxicity=None), "upvotes", QUICK).side) == {"match"}
+    alone = Learner(CommentNetwork(replace(SMALL, levels=3, parent_words=0)), data, "toxicity", QUICK)
+    assert not alone.side
+    total, main = alone.loss(np.arange(8), np.random.default_rng(0), torch.device("cpu"))
+    assert total == main
+
+
+def test_an_epoch_has_every_comment_once_but_for_the_last_ones(data: LabelledComments) -> None:
+    steps = len(data) // QUICK.batch
+    seen = Counter(int(row) for step in range(steps) for row in batch_rows(data, QUICK, step))
+    assert set(seen.values()) == {1}
+    assert len(seen) == steps * QUICK.batch
+    assert not np.array_equal(batch_rows(data, QUICK, 0), batch_rows(data, QUICK, steps))
+
+
+def test_scrambled_words_lose_all_that_is_known_of_them() -> None:
+    texts = encode(["a long parent"] * 50, ["you are an idiot ."] * 50, SMALL)
+    changed = scrambled(texts, 0.5, SMALL.buckets, np.random.default_rng(0))
+    same = np.array(
+        [
+            np.array_equal(texts.features[a:b], changed.features[a:b])
+            for a, b in zip(texts.words[:-1], texts.words[1:], strict=True)
+        ]
+    )
+    single = np.diff(texts.words) == 1
+    assert same[single].all()
+    assert 0.4 < same[~single].mean() < 0.6
+
+
+def test_bad_typing_keeps_labels_and_changes_texts(data: LabelledComments) -> None:
+    typed = badly_typed(data)
+    assert np.array_equal(typed.labels("toxicity"), data.labels("toxicity"))
+    changed = [one != other for one, other in zip(typed.comments, data.comments, strict=True)]
+    assert 0.5 < np.mean(changed) < 1
+    assert sum(text.isupper() for text in typed.comments) > 30
+
+
+class Oracle:
+    """Knows the truth of some comments."""
+
+    def __init__(self, data: LabelledComments) -> None:
+        assert data.true_toxicity is not None
+        self.toxic = dict(zip(data.comments, data.true_toxicity > 0, strict=True))
+
+    def score(self, parents: list[str], comments: list[str]) -> np.ndarray:
+        p = np.array([float(self.toxic.get(comment, False)) for comment in comments])
+        return np.stack([1 - p, p], axis=1)
+
+
+def test_the_truth_scores_what_the_ceiling_says() -> None:
+    data = generated("test", 400)
+    table = quality_table(Oracle(data), "toxicity", data)  # type: ignore[arg-type]
+    assert table["truth"]["auc"] == 1.0
+    assert table["labels"]["auc"] == table["labels, ceiling"]["auc"] < 1.0
+
+
+def test_a_file_of_comments_makes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = []
+    for number, word in enumerate(["lovely", "dumb"] * 60):
+        turns = (Turn("env", f"parent {number // 4}"), Turn("agent", f"a {word} thing, number {number}"))
+        rows.append(Episode(None, None, turns, True, False, {"score": 1 - 2 * (number % 2), "toxicity": None}))
+    path = tmp_path / "mine.parquet"
+    write_dataset(path, rows, DatasetMetadata())
+    data = read_comments(path)
+    assert data.toxicity is None
+    assert len(set(data.threads.tolist())) == 30
+
+    command = ["--data", str(path), "--target", "upvotes", "--kind", "linear"]
+    train_reddit_rewards.main([*command, "--out", str(tmp_path / "model")])
+    model = load_reward_model(str(tmp_path / "model"), "upvotes")
+    assert model.score(["", ""], ["so lovely", "so dumb"]).argmax(1).tolist() == [1, 0]
+    card = read_card(tmp_path / "model", "upvotes")
+    assert card["quality"]["labels"]["auc"] == 1.0
+    assert card["made"]["data"] == "mine.parquet"
+    train_reddit_rewards.main([*command, "--out", str(tmp_path / "model")])
+    assert "is there; --again makes it anew" in capsys.readouterr().out
+    train_reddit_rewards.main([*command, "--folds", "3"])
+    assert "all 3 folds" in capsys.readouterr().out
+    train_reddit_rewards.main([*command[:-1], "transformer", "--steps", "3", "--out", str(tmp_path / "small")])
+    assert read_card(tmp_path / "small", "upvotes")["kind"] == "transformer"
+    for arguments, said in [
+        ([*command[:2], "--target", "toxicity", "--out", str(tmp_path)], "no labels of toxicity"),
+        (command, "give --out"),
+        (["--data", str(tmp_path / "none.parquet"), "--out", str(tmp_path)], "none.parquet"),
+    ]:
+        with pytest.raises(SystemExit):
+            train_reddit_rewards.main(arguments)
+        assert said in capsys.readouterr().err
