@@ -1,4 +1,4 @@
-"""Time to generate Reddit's corpus and dataset, and to read a Pushshift dump of 1 GB, and the memory that this takes."""
+"""Time to generate Reddit's corpus and dataset and to read a Pushshift dump of 1 GB, and the memory that takes."""
 
 from __future__ import annotations
 
