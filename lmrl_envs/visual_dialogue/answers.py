@@ -15,6 +15,7 @@ from lmrl_envs.visual_dialogue.truth import (
     NOTHING,
     POLAR_INTENTS,
     SCENERY,
+    SEVERAL,
     UNKNOWN,
     YES,
     Claim,
@@ -36,6 +37,7 @@ _NO = Table(
 )
 _UNKNOWN = Table({"i can't tell": 0.55, "can't tell": 0.3, "i'm not sure": 0.15})
 _MISSING = Table({"there is no {missing}": 0.5, "i don't see {a missing}": 0.3, "i see no {missing}": 0.2})
+_SEVERAL = Table({"which one": 0.5, "there is more than one": 0.3, "which {missing}": 0.2})
 _NOTHING = Table({"nothing": 0.5, "nothing that i can see": 0.3, "i see nothing": 0.2})
 _SCENERY = Table({"not much else": 0.4, "just the background": 0.3, "nothing special": 0.3})
 _PLAIN = Table(
@@ -116,6 +118,8 @@ def say(uniform: float, meaning: Meaning, claim: Claim, aside: float = 0.0) -> s
         way = _UNKNOWN.pick(uniform)
     elif core == MISSING:
         way = _MISSING.pick(uniform)
+    elif core == SEVERAL:
+        way = _SEVERAL.pick(uniform)
     elif core == NOTHING:
         way = _NOTHING.pick(uniform)
     elif core == SCENERY:
@@ -201,6 +205,8 @@ def understand(meaning: Meaning, answer: str) -> Claim | None:
     line = f"{' '.join(said)} "
     if any(phrase in line for phrase in _UNSURE):
         return Claim(UNKNOWN)
+    if said[0] == "which" or "more than one" in line:
+        return Claim(SEVERAL)
     if meaning.intent not in ("exist", "other", "near", "count") and any(phrase in line for phrase in _ABSENCE):
         return Claim(MISSING)
     if meaning.intent in POLAR_INTENTS:

@@ -36,7 +36,9 @@ WEATHERS: Mapping[str, Table] = {
     "room": Table({"none": 1.0}),
 }
 COLUMN_CHANCES = Table({"left": 0.18, "middle": 0.64, "right": 0.18})
-"""Where the main thing is; the rest are anywhere."""
+"""Where the main thing is, in the front row."""
+BACK = 0.8
+"""Chance that another thing is in the back row, while it has a free place."""
 PEOPLE = ("man", "woman", "boy", "girl")
 ANIMALS = ("dog", "cat", "horse", "bird")
 VEHICLES = ("car", "bus", "truck", "bike", "boat")
@@ -135,7 +137,7 @@ USUAL: Mapping[str, Mapping[tuple[str, ...], Mapping[str, str]]] = {
     },
 }
 """What is usual in a setting. What is not named here varies freely, so that what is worth asking depends on it."""
-HABIT = 0.6
+HABIT = 0.75
 """Chance of what is usual, beside its chance among the rest."""
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.visual_dialogue.contents import (
+    BACK,
     COLUMN_CHANCES,
     DRAWN,
     ITEM_COLORS,
@@ -151,7 +152,7 @@ GLOBALS: dict[str, tuple[str, ...]] = {
 
 _CLASS_LIST = tuple(CLASSES)
 _CLASS_BOUNDS = np.cumsum(list(CLASSES.values()))[:-1]
-_UNIFORMS = 2 + 2 * N_REGIONS + N_REGIONS * (len(PERSON) + 2)
+_UNIFORMS = 2 + 3 * N_REGIONS + N_REGIONS * (len(PERSON) + 2)
 
 
 @lru_cache(maxsize=8192, typed=True)
@@ -164,11 +165,12 @@ def scene(scene_id: int) -> Scene:
     setting, time, main = _CLASS_LIST[_class_indices(_checked(scene_id))[0]]
     draw = iter(np.random.Generator(np.random.PCG64(scene_id)).random(_UNIFORMS).tolist()).__next__
     weather = WEATHERS[setting].pick(draw())
-    cells = list(range(N_REGIONS))
-    kinds, places = [main], [cells.pop(len(COLUMNS) + COLUMNS.index(COLUMN_CHANCES.pick(draw())))]
+    free = {row: [cell for cell in range(N_REGIONS) if cell // len(COLUMNS) == at] for at, row in enumerate(ROWS)}
+    kinds, places = [main], [free["front"].pop(COLUMNS.index(COLUMN_CHANCES.pick(draw())))]
     for _ in range(int(OTHERS.pick(draw()))):
         kinds.append(OTHER_KINDS[setting].pick(draw()))
-        places.append(cells.pop(int(draw() * len(cells))))
+        row, place = free["back" if draw() < BACK else "front"] or free["back"] or free["front"], draw()
+        places.append(row.pop(int(place * len(row))))
     objects = []
     for kind, cell in zip(kinds, places, strict=True):
         drawn = {name: table.pick(draw()) for name, table in DRAWN[setting, kind].items()}
@@ -288,9 +290,25 @@ def _bits_given(setting: str, time: str, main: str) -> float:
     other = OTHER_KINDS[setting].bits + sum(p * of_kind[kind] for kind, p in OTHER_KINDS[setting].items())
     bits = WEATHERS[setting].bits + OTHERS.bits + COLUMN_CHANCES.bits + of_kind[main]
     for number, share in ((int(value), share) for value, share in OTHERS.items()):
-        # Cells without regard to order: n things in a chosen n of the free cells, whichever came first.
-        bits += share * (number * other + math.log2(math.comb(N_REGIONS - 1, number)))
+        bits += share * (number * other + _places_bits(number))
     return bits
+
+
+def _places_bits(number: int) -> float:
+    """Bits of the cells that things beside the main one take, whichever came first."""
+    chances = {frozenset[int](): 1.0}
+    for _ in range(number):
+        grown: dict[frozenset[int], float] = {}
+        for taken, chance in chances.items():
+            back = [cell for cell in range(len(COLUMNS)) if cell not in taken]
+            front = [cell for cell in range(len(COLUMNS), N_REGIONS - 1) if cell not in taken]
+            in_back = 0.0 if not back else BACK if front else 1.0
+            for cells, share in ((back, in_back), (front, 1 - in_back)):
+                for cell in cells:
+                    more = taken | {cell}
+                    grown[more] = grown.get(more, 0.0) + chance * share / len(cells)
+        chances = grown
+    return -sum(chance * math.log2(chance) for chance in chances.values())
 
 
 def _thing_bits(setting: str, kind: str) -> float:

@@ -17,12 +17,14 @@ WRONG, UNSURE, VOLUNTEERED = 0.03, 0.01, 0.25
 """Chances that a person errs, cannot tell what can be told, and volunteers something where something can be."""
 
 YES, NO, UNKNOWN, MISSING, NOTHING, SCENERY = "yes", "no", "unknown", "missing", "nothing", "scenery"
+SEVERAL = "several"
 
 
 class Claim(NamedTuple):
     """What an answer says: its core, a value of the intent's sort, and what it volunteers beside it, "" if nothing.
 
-    Besides values, a core is "unknown" (cannot tell), "missing" (what was asked about is not there) or "nothing".
+    Besides values, a core is "unknown" (cannot tell), "missing" (what was asked about is not there), "several" (more
+    than one thing could be meant) or "nothing".
     """
 
     core: str
@@ -98,6 +100,8 @@ def truth(meaning: Meaning, scene: Scene) -> Truth:
             return _feature_color(scene, noun)
         wrong = _POLAR if intent in POLAR_INTENTS else _COLORS if intent == "color" else ()
         return Truth({MISSING: 1.0}, wrong=wrong)
+    if len(CATEGORIES[noun]) > 1 and len(found) > 1 and intent != "alone":
+        return Truth({SEVERAL: 1.0}, wrong=_POLAR if intent in POLAR_INTENTS else ())
     return _about_one(meaning, scene, found[0])
 
 
@@ -124,16 +128,16 @@ def _scene_wide(meaning: Meaning, scene: Scene) -> Truth:
             outside = scene.setting != "room"
             return _polar(outside if detail == "outside" else scene.setting == detail, otherwise={scene.setting: 1.0})
         case "else":
-            return _one_kind([thing for thing in scene.objects if thing.kind not in detail.split()], scenery=0.35)
+            return _one_kind([thing for thing in scene.objects if thing.kind not in detail.split()], scenery=0.4)
         case _:  # background
-            return _one_kind([thing for thing in scene.objects if thing.row == "back"], scenery=0.35)
+            return _one_kind([thing for thing in scene.objects if thing.row == "back"], scenery=0.4)
 
 
 def _one_kind(found: list[Thing], scenery: float) -> Truth:
     """One kind among things, each kind as likely as another, or what every picture of the setting shows."""
     wrong = ("dog", "tree", "car", "man", "woman", "bird")
     if not found:
-        return Truth({NOTHING: 0.5, SCENERY: 0.5}, wrong=wrong)
+        return Truth({NOTHING: 1 - scenery, SCENERY: scenery} if scenery else {NOTHING: 1.0}, wrong=wrong)
     by_kind: dict[str, list[Thing]] = {}
     for thing in found:
         by_kind.setdefault(thing.kind, []).append(thing)
@@ -217,7 +221,7 @@ def _about_one(meaning: Meaning, scene: Scene, one: Thing) -> Truth:
             return _polar(any(_adjacent(one, other) for other in things(scene, detail)))
         case "beside":
             near = [thing for thing in scene.objects if _adjacent(one, thing)]
-            return _one_kind(near, scenery=0.0)
+            return _one_kind(near, scenery=0.4)
         case "is size" if one.size != "none":
             return _polar(one.size == detail)
         case "size" if one.size != "none":
