@@ -45,7 +45,7 @@ def test_constraints_pin_every_dependency_and_nothing_else_is_installed_for_test
 
 
 def test_extras_are_the_documented_ones():
-    assert set(PROJECT["optional-dependencies"]) == {"bench", "chat", "profanity", "visdial", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {"bench", "chat", "profanity", "reddit", "visdial", "dev"}
 
 
 def test_changelog_and_citation_name_this_version():

@@ -130,11 +130,11 @@ def _fill(table: sqlite3.Connection, rows: Iterator[tuple], passes: Passes) -> N
 
 def _comments(path: Path, passes: Passes, kept: frozenset[str]) -> Iterator[tuple]:
     """A row of the table for each comment: without text where that cannot be used."""
-    dropped, decode = passes.dropped, json.loads
+    dropped, decode = passes.dropped, json.JSONDecoder().decode
     for line in _lines(path, passes):
         passes.lines += 1
         try:
-            comment = decode(line)
+            comment = decode(line.decode())
             key = _key(comment["id"], _COMMENT)
             text, community, author = comment["body"], comment["subreddit"], comment["author"]
             parent, score = comment["parent_id"], comment["score"]
