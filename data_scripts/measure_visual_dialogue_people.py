@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from lmrl_envs.visual_dialogue.behaviours import CROWD, PERSONAS, accepts, dialogue
+from lmrl_envs.visual_dialogue.entropy import scene_bits
 from lmrl_envs.visual_dialogue.measures import VISDIAL, Course, courses, language, summary
-from lmrl_envs.visual_dialogue.scenes import entropy, scene, scene_ids
+from lmrl_envs.visual_dialogue.scenes import scene, scene_ids
 from lmrl_envs.visual_dialogue.visdial import read_dialogues
 
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     rng = np.random.Generator(np.random.PCG64(0))
 
-    print(f"a scene's picture shows {entropy():.1f} bits\n")
+    print(f"a scene's picture shows {scene_bits():.1f} bits\n")
     shown = [scene(id) for id in scene_ids("train", asked.dialogues)]
     began = time.process_time()
     said = [dialogue(rng, one) for one in shown]

@@ -78,7 +78,7 @@ PERSON = {
     "holding": Table({"none": 0.3, "umbrella": 0.17, "balloon": 0.16, "bag": 0.19, "ball": 0.18}),
 }
 ITEM_COLORS = Table({"red": 0.25, "yellow": 0.2, "green": 0.15, "blue": 0.25, "white": 0.15})
-_SIZES = Table({"small": 0.5, "big": 0.5})
+_SIZES = Table({"big": 0.5, "small": 0.5})
 _FUR = Table({"brown": 0.3, "black": 0.2, "white": 0.2, "gray": 0.15, "orange": 0.15})
 _PAINT = Table({"red": 0.25, "blue": 0.2, "yellow": 0.15, "black": 0.15, "white": 0.15, "green": 0.1})
 _WOOD = Table({"brown": 0.3, "red": 0.15, "green": 0.15, "blue": 0.15, "white": 0.15, "gray": 0.1})

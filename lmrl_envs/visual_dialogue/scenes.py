@@ -1,7 +1,7 @@
 """The generated world: what a picture shows, how scenes are drawn, and their four disjoint parts.
 
 A scene is a setting, a time of day, weather and two to six things on a grid of three columns and two rows. Its class
-(setting, time, main kind) and its part follow from a hash of its id, so that the images of a hard pool are found
+(setting, time, main kind) and its part follow from hashes of its id, so that the images of a hard pool are found
 without drawing any other; everything else is drawn from a Generator seeded with the id.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -159,31 +160,47 @@ _UNIFORMS = 2 + 3 * N_REGIONS + N_REGIONS * (len(PERSON) + 2)
 def scene(scene_id: int) -> Scene:
     """The scene of an id, the same on every machine.
 
+    It is drawn again until the hash of what it shows is that of the id's part, so that no two parts share a scene.
+
     Raises:
         ValueError: the id is not a whole number from 0 to 2**63 - 1.
     """
-    setting, time, main = _CLASS_LIST[_class_indices(_checked(scene_id))[0]]
-    draw = iter(np.random.Generator(np.random.PCG64(scene_id)).random(_UNIFORMS).tolist()).__next__
-    weather = WEATHERS[setting].pick(draw())
-    free = {row: [cell for cell in range(N_REGIONS) if cell // len(COLUMNS) == at] for at, row in enumerate(ROWS)}
-    kinds, places = [main], [free["front"].pop(COLUMNS.index(COLUMN_CHANCES.pick(draw())))]
-    for _ in range(int(OTHERS.pick(draw()))):
-        kinds.append(OTHER_KINDS[setting].pick(draw()))
-        row, place = free["back" if draw() < BACK else "front"] or free["back"] or free["front"], draw()
-        places.append(row.pop(int(place * len(row))))
-    objects = []
-    for kind, cell in zip(kinds, places, strict=True):
-        drawn = {name: table.pick(draw()) for name, table in DRAWN[setting, kind].items()}
-        if drawn.get("holding", "none") != "none":
-            drawn["item_color"] = ITEM_COLORS.pick(draw())
-        objects.append(Thing(kind, COLUMNS[cell % len(COLUMNS)], ROWS[cell // len(COLUMNS)], **drawn))
-    objects.sort(key=lambda thing: (thing.row == "back", thing.cell))
-    first = next(thing for thing in objects if thing.kind == main)
-    return Scene(scene_id, setting, time, weather, (first, *(thing for thing in objects if thing is not first)))
+    ids = _checked(scene_id)
+    of_class, part = _CLASS_LIST[_class_indices(ids)[0]], _part_indices(ids)[0]
+    generator = np.random.Generator(np.random.PCG64(scene_id))
+    while True:
+        weather, drawn = _draw(iter(generator.random(_UNIFORMS).tolist()).__next__, of_class)
+        shown = " ".join([*of_class, weather, *(f"{cell}{'.'.join(thing.values())}" for cell, thing in drawn)])
+        if zlib.crc32(shown.encode()) * len(PARTS) >> 32 == part:
+            break
+    things = [Thing(column=COLUMNS[cell % 3], row=ROWS[cell // 3], **thing) for cell, thing in drawn]
+    things.sort(key=lambda thing: thing.row == "back")  # within a row they go from left to right
+    main = next(thing for thing in things if thing.kind == of_class[2])
+    setting, time, _ = of_class
+    return Scene(scene_id, setting, time, weather, (main, *(thing for thing in things if thing is not main)))
+
+
+def _draw(uniform: Callable[[], float], of_class: SceneClass) -> tuple[str, list[tuple[int, dict[str, str]]]]:
+    """Weather and things, each with its cell, in the order of the cells."""
+    setting, _, main = of_class
+    weather = WEATHERS[setting].pick(uniform())
+    back, front = list(range(len(COLUMNS))), list(range(len(COLUMNS), N_REGIONS))
+    kinds, cells = [main], [front.pop(COLUMNS.index(COLUMN_CHANCES.pick(uniform())))]
+    for _ in range(int(OTHERS.pick(uniform()))):
+        kinds.append(OTHER_KINDS[setting].pick(uniform()))
+        row, place = (back if uniform() < BACK else front) or back or front, uniform()
+        cells.append(row.pop(int(place * len(row))))
+    things = []
+    for kind, cell in zip(kinds, cells, strict=True):
+        thing = {"kind": kind} | {name: table.pick(uniform()) for name, table in DRAWN[setting, kind].items()}
+        if thing.get("holding", "none") != "none":
+            thing["item_color"] = ITEM_COLORS.pick(uniform())
+        things.append((cell, thing))
+    return weather, sorted(things, key=lambda placed: placed[0])
 
 
 def part(scene_id: int) -> Part:
-    """The part of the corpora that a scene belongs to, by a hash of its id. Raises as `scene` does."""
+    """The part of the corpora that a scene belongs to, a hash of its id and of what it shows. Raises as `scene` does."""
     return PARTS[_part_indices(_checked(scene_id))[0]]
 
 
@@ -192,8 +209,11 @@ def scene_class(scene: Scene) -> SceneClass:
     return scene.setting, scene.time, scene.objects[0].kind
 
 
-def scene_ids(part: Part, count: int, of_class: SceneClass | None = None, *, start: int = 0) -> list[int]:
-    """The first `count` ids from `start` on that belong to a part and, where it is named, to a class.
+def scene_ids(part: Part, count: int, of_class: SceneClass | None = None) -> list[int]:
+    """The first `count` ids of a part, or of a class in it.
+
+    Of a class, ids whose scene shows what an earlier one shows are left out, so that the images of a pool differ; of a
+    whole part, fewer than one in a hundred is such a twin.
 
     Raises:
         UnknownNameError: there is no such part or class.
@@ -203,14 +223,20 @@ def scene_ids(part: Part, count: int, of_class: SceneClass | None = None, *, sta
     if of_class is not None and of_class not in CLASSES:
         raise unknown_name("scene class", " ".join(of_class), map(" ".join, CLASSES))
     share = (1.0 if of_class is None else CLASSES[of_class]) / len(PARTS)
-    block = int(count / share * 1.2) + 64
+    start, block = 0, int(count / share * 1.2) + 64
     found: list[int] = []
+    shown: set[tuple[str, tuple[Thing, ...]]] = set()
     while len(found) < count:
         ids = np.arange(start, start + block, dtype=np.uint64)
         ids = ids[_part_indices(ids) == PARTS.index(part)]
-        if of_class is not None:
-            ids = ids[_class_indices(ids) == _CLASS_LIST.index(of_class)]
-        found += ids.tolist()
+        if of_class is None:
+            found += ids.tolist()
+        else:
+            for id in ids[_class_indices(ids) == _CLASS_LIST.index(of_class)].tolist():
+                facts = (scene(id).weather, scene(id).objects)
+                if facts not in shown:
+                    shown.add(facts)
+                    found.append(id)
         start += block
     return found[:count]
 
@@ -276,45 +302,6 @@ def caption(scene: Scene) -> str:
     """What a person says of the picture, drawn from `captions` by a hash of the id."""
     chances = captions(scene)
     return Table(chances).pick(float(_hash(_checked(scene.scene_id), 3)[0]))
-
-
-def entropy() -> float:
-    """Bits that a picture shows of its scene, at least: which thing of the front row is the main one is not counted."""
-    expected = sum(share * _bits_given(*of_class) for of_class, share in CLASSES.items())
-    return Table({" ".join(key): share for key, share in CLASSES.items()}).bits + expected - math.log2(len(COLUMNS))
-
-
-def _bits_given(setting: str, time: str, main: str) -> float:
-    """Bits left once the class is known."""
-    of_kind = {kind: _thing_bits(setting, kind) for kind in KINDS}
-    other = OTHER_KINDS[setting].bits + sum(p * of_kind[kind] for kind, p in OTHER_KINDS[setting].items())
-    bits = WEATHERS[setting].bits + OTHERS.bits + COLUMN_CHANCES.bits + of_kind[main]
-    for number, share in ((int(value), share) for value, share in OTHERS.items()):
-        bits += share * (number * other + _places_bits(number))
-    return bits
-
-
-def _places_bits(number: int) -> float:
-    """Bits of the cells that things beside the main one take, whichever came first."""
-    chances = {frozenset[int](): 1.0}
-    for _ in range(number):
-        grown: dict[frozenset[int], float] = {}
-        for taken, chance in chances.items():
-            back = [cell for cell in range(len(COLUMNS)) if cell not in taken]
-            front = [cell for cell in range(len(COLUMNS), N_REGIONS - 1) if cell not in taken]
-            in_back = 0.0 if not back else BACK if front else 1.0
-            for cells, share in ((back, in_back), (front, 1 - in_back)):
-                for cell in cells:
-                    more = taken | {cell}
-                    grown[more] = grown.get(more, 0.0) + chance * share / len(cells)
-        chances = grown
-    return -sum(chance * math.log2(chance) for chance in chances.values())
-
-
-def _thing_bits(setting: str, kind: str) -> float:
-    drawn = DRAWN[setting, kind]
-    held = 1 - drawn["holding"]["none"] if "holding" in drawn else 0.0
-    return sum(table.bits for table in drawn.values()) + held * ITEM_COLORS.bits
 
 
 def _checked(scene_id: int) -> np.ndarray:
