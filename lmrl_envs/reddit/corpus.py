@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmrl_envs.reddit import truth
+from lmrl_envs.reddit.disguise import mask as mask_word
 from lmrl_envs.reddit.grammar import Community, Part, Scope, Writer, communities, fixed, part_of_words, words_of
+from lmrl_envs.reddit.truth import true_chance, true_toxicity
 
 SIZES: Mapping[Part, int] = {"models": 80_000, "train": 120_000, "validation": 4_000, "test": 4_000}
 """Comments of a part, 208,000 in all."""
@@ -140,7 +141,7 @@ def _reply(
         scope = communities()[writer.pick([name for name in communities() if name != community.name])].lists
     text, masked, new = _text(writer, plan, scope, mask=rude and writer.draw() < _MASKED)
     kind = "masked" if masked else "severe" if kind == "doubled" else kind
-    toxicity, chance = truth.true_toxicity(text), truth.true_chance(parent, text)
+    toxicity, chance = true_toxicity(text), true_chance(parent, text)
     return Comment(
         thread=thread,
         community=community.name,
@@ -201,7 +202,7 @@ def _clause(writer: Writer, name: str, scope: Scope, mask: bool) -> _Clause:
     text = writer.phrase(name, scope)
     if name in _TOPICS and writer.draw() < _TYPOS:
         text = _with_typo(text, writer.draw())
-    masked = truth.mask(text, writer) if mask and name in ("mild", "severe") else text
+    masked = mask_word(text, writer) if mask and name in ("mild", "severe") else text
     return _Clause(masked, " ".join(words_of(masked)), masked != text, writer.held_out)
 
 

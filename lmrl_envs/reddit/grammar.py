@@ -26,8 +26,7 @@ HELD_TONES, HELD_SUBJECTS = 5, 12
 """One in so many entries is held out."""
 
 T = TypeVar("T")
-Node = "str | Slot | tuple[Phrase, ...]"
-Phrase = tuple  # of nodes: text, a slot, or a tuple of phrases of which one is drawn
+Phrase = tuple  # of nodes: text, a Slot, or a tuple of phrases of which one is drawn
 _FOLDER = Path(__file__).parent / "lexicon"
 _BUFFER = 4096  # uniforms drawn at a time
 
@@ -139,11 +138,8 @@ def with_article(text: str) -> str:
 def lexicon() -> Scope:
     """The lists that all communities share, by name."""
     talk, tone = (tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8")) for name in ("talk", "tone"))
-    lists = {
-        name: _compiled(re.split(",|\n", lines) if "[" not in lines else lines.split("\n"))
-        for name, lines in talk.items()
-    }
-    return lists | {name: _compiled(lines.split("\n"), held=HELD_TONES) for name, lines in tone.items()}
+    lists = {name: _compiled(re.split("\n" if "[" in text else ",|\n", text)) for name, text in talk.items()}
+    return lists | {name: _compiled(text.split("\n"), held=HELD_TONES) for name, text in tone.items()}
 
 
 @cache
@@ -161,9 +157,8 @@ def cues() -> Mapping[str, frozenset[str]]:
 
 
 def _community(name: str, fields: Mapping) -> Community:
-    plural = ("subjects", "aspects", "tips", "problems", "facts")
-    lists = {key.removesuffix("s"): _compiled(re.split(",|\n", fields[key])) for key in plural if key != "subjects"}
-    lists["gear"] = _compiled(re.split(",|\n", fields["gear"]))
+    names = {"aspects": "aspect", "tips": "tip", "problems": "problem", "gear": "gear", "facts": "fact"}
+    lists = {name: _compiled(re.split(",|\n", fields[key])) for key, name in names.items()}
     lists["subject"] = _compiled(re.split(",|\n", fields["subjects"]), held=HELD_SUBJECTS)
     lists |= {"aspect2": lists["aspect"], "tip2": lists["tip"], "my": fixed(fields["own"]), "one": fixed(fields["one"])}
     return Community(name, lists, fields["likes"], fields["blunt"], fields["rude"])

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lmrl_envs.reddit.disguise import mask, rude_words, unmask
+from lmrl_envs.reddit.disguise import rude_words, unmask
 from lmrl_envs.reddit.grammar import Community, Phrase, Slot, Writer, communities, cues, lexicon, words_of
 from lmrl_envs.reddit.toxicity import true_toxicity
 
-__all__ = ["Manner", "manner", "mask", "true_chance", "true_toxicity"]
+__all__ = ["Manner", "manner", "true_chance", "true_toxicity"]
 
 _BIAS = 0.19  # makes the mean chance .5
 _RELEVANCE = {"same subject": 1.0, "touches it": 0.5, "same field": -0.2, "nothing": -1.6, "elsewhere": -2.0}
