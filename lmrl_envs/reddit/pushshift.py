@@ -35,6 +35,7 @@ PARENT_POST = "parent is a post, and no dump of posts was given"
 
 _COMMENT, _POST = 0, 1  # a key is twice the number that an id is in base 36, plus this: both have the same ids
 _PREFIXES = {"t1_": _COMMENT, "t3_": _POST}
+_LARGEST = 1 << 62  # numbers that the table can hold
 _CHUNK = 1 << 22  # bytes decompressed at a time
 _LONGEST_LINE = 1 << 24
 _ROWS = 10_000  # put into the table at a time
@@ -141,11 +142,11 @@ def _comments(path: Path, passes: Passes, kept: frozenset[str]) -> Iterator[tupl
             parent_key = _key(parent[3:], _PREFIXES[parent[:3]])
             if kept and community.lower() not in kept:
                 continue
-            text = text.strip()
+            text, community = _plain(text).strip(), _plain(community)
             reason = DELETED_AUTHOR if author == "[deleted]" else fault(text)
             if reason is None and _is_bot(author):
                 reason = BOT
-            if reason is None and type(score) is not int:
+            if reason is None and not (type(score) is int and abs(score) < _LARGEST):
                 reason = NO_SCORE
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             dropped[BROKEN] += 1
@@ -154,7 +155,7 @@ def _comments(path: Path, passes: Passes, kept: frozenset[str]) -> Iterator[tupl
             dropped[reason] += 1
             yield key, None, None, None, None
         else:
-            yield key, parent_key, score, community, _plain(text)
+            yield key, parent_key, score, community, text
 
 
 def _posts(path: Path, passes: Passes) -> Iterator[tuple]:
@@ -172,7 +173,10 @@ def _posts(path: Path, passes: Passes) -> Iterator[tuple]:
 
 
 def _key(name: str, kind: int) -> int:
-    return 2 * int(name, 36) + kind
+    number = int(name, 36)
+    if not 0 <= number < _LARGEST:
+        raise ValueError(f"no id: {name!r}")
+    return 2 * number + kind
 
 
 def _is_bot(author: str) -> bool:

@@ -28,6 +28,15 @@ ROWS = [
     {"id": "a2", "parent_id": "t1_a1", "body": "No, it is wheat.", "score": 1},
     {"id": "ab", "parent_id": "t3_p2", "body": "To a removed post.", "score": 1},
 ]
+ODD = [
+    {"id": "z" * 20, "parent_id": "t1_a1", "body": "No such id.", "score": 1},
+    {"id": "-5", "parent_id": "t1_a1", "body": "Nor this.", "score": 1},
+    {"id": "d1", "parent_id": "t5_a1", "body": "Nor such a parent.", "score": 1},
+    {"id": "d2", "parent_id": "t1_a1", "body": ["no", "text"], "score": 1},
+    {"id": "d3", "parent_id": 7, "body": "no text", "score": 1},
+    {"id": "d4", "parent_id": "t1_a1", "body": "no author", "score": 1, "author": None},
+    {"id": "d5", "parent_id": "t1_a1", "body": "no community", "score": 1, "subreddit": None},
+]
 BROKEN = [b'{"id": "b1", "body": ', b"[1, 2]", b'{"id": "b2"}', b"null", b"\xff\xfe", b"[" * 100_000]
 POSTS = [
     {"id": "p1", "title": "Which bread?", "selftext": "I like bread."},
@@ -74,6 +83,16 @@ def test_replies_find_their_parents(dump):
     }
     assert passes.joined == 3
     assert passes.lines == len(ROWS) + len(BROKEN) == passes.joined + sum(passes.dropped.values())
+
+
+def test_odd_values_are_broken_lines(tmp_path):
+    path = tmp_path / "RC"
+    large = {"id": "d6", "parent_id": "t1_a1", "body": "to the moon", "score": 10**30}
+    lone = {"id": "d7", "parent_id": "t1_a1", "body": "nul \x00", "score": 1, "subreddit": "\udc00"}
+    path.write_bytes(lines([ROWS[0], *ODD, large, lone]))
+    episodes, passes = read(path)
+    assert [(e.turns[-1].text, e.info["community"]) for e in episodes] == [("nul \ufffd", "?")]
+    assert passes.dropped == {readers.BROKEN: len(ODD), readers.NO_SCORE: 1, pushshift.PARENT_POST: 1}
 
 
 def test_posts_are_parents_too(dump, tmp_path):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import pytest
 
 from lmrl_envs.reddit.toxicity import true_toxicity
 
+SENTENCES = "79e67bbe54335f8d2dd138d5d3c38381bc2fd8190cf924f499a4aa984482d1ff"
 HARMLESS = [
     "",
     "...",
@@ -89,6 +94,16 @@ def test_case_and_quotation_marks_of_print_do_not_matter(text):
 )
 def test_any_string_has_a_level(text):
     assert true_toxicity(text) in (0, 1, 2)
+
+
+def test_ordinary_sentences_are_those_of_old():
+    """Written before any model was trained, and never edited. The truth was not made for them."""
+    path = Path(__file__).with_name("ordinary_sentences.json")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == SENTENCES
+    sentences = json.loads(path.read_text(encoding="utf-8"))
+    assert {label: len(texts) for label, texts in sentences.items()} == {"kind": 20, "rude": 20}
+    assert not any(map(true_toxicity, sentences["kind"]))
+    assert sum(true_toxicity(text) > 0 for text in sentences["rude"]) >= 15
 
 
 def test_a_megabyte_is_read_in_time():
