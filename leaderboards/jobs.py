@@ -51,6 +51,8 @@ class Job:
     needs: tuple[Path, ...]
     published: Path
     seconds: float
+    together: str | None = None
+    """Runs with the same name here share a process."""
 
     @property
     def key(self) -> str:
@@ -150,6 +152,7 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
                     tuple(needed.values()),
                     published=results / place.with_name(f"{place.name}.json"),
                     seconds=_seconds(suite, starts, contestant),
+                    together=task.name if suite.one_process else None,
                 )
     return list(jobs.values())
 

@@ -8,6 +8,7 @@ repository, each as it is finished.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -97,7 +98,7 @@ def execute(
     """
     waiting = unfinished(jobs)
     failed: list[Job] = []
-    running: dict[subprocess.Popen[bytes], Job] = {}
+    running: dict[subprocess.Popen[bytes], list[Job]] = {}  # what each process has left to do, in order
     with Screen(console) as screen:
         for job in jobs:
             if job not in waiting:
@@ -106,24 +107,35 @@ def execute(
         try:
             while waiting or running:
                 for job in list(waiting):
+                    if job not in waiting:  # it went along with another
+                        continue
                     if any(other.folder in job.needs for other in failed):
                         waiting.remove(job)
                         failed.append(job)
                         screen.line(job, "not begun", "what it starts from is broken", style="red")
                     elif len(running) < processes and not _unmet(job, waiting, running):
-                        waiting.remove(job)
-                        running[_start(job)] = job
-                        screen.begin(job)
+                        batch = [
+                            other for other in waiting if other is job or other.together == job.together is not None
+                        ]
+                        waiting = [other for other in waiting if other not in batch]
+                        running[_start(batch)] = batch
+                        screen.begin(batch[0])
                 time.sleep(POLL_SECONDS)
-                for process in [process for process in running if process.poll() is not None]:
-                    job = running.pop(process)
-                    screen.end(job)
-                    if job.done_here():
-                        screen.line(job, "done", _scores(job), style="green")
-                        _keep(job, keep, screen)
-                    else:
-                        failed.append(job)
-                        screen.line(job, "broken", _reason(job, process.returncode), style="red")
+                for process, batch in list(running.items()):
+                    ended = process.poll() is not None
+                    while batch and (ended or _settled(batch[0])):
+                        job = batch.pop(0)
+                        screen.end(job)
+                        if job.done_here():
+                            screen.line(job, "done", _scores(job), style="green")
+                            _keep(job, keep, screen)
+                        else:
+                            failed.append(job)
+                            screen.line(job, "broken", _reason(job, process.returncode), style="red")
+                        if batch:
+                            screen.begin(batch[0])
+                    if ended:
+                        del running[process]
                 screen.refresh()
         except KeyboardInterrupt:
             _interrupt(running, console)
@@ -140,18 +152,28 @@ def _keep(job: Job, keep: Callable[[Job], None] | None, screen: Screen) -> None:
         screen.line(job, "not published", str(error), style="red")
 
 
-def _unmet(job: Job, waiting: Sequence[Job], running: dict[subprocess.Popen[bytes], Job]) -> bool:
-    return any(other.folder in job.needs for other in (*waiting, *running.values()))
+def _unmet(job: Job, waiting: Sequence[Job], running: dict[subprocess.Popen[bytes], list[Job]]) -> bool:
+    return any(other.folder in job.needs for other in (*waiting, *itertools.chain(*running.values())))
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
-    job.prepare()
+def _with_those_of_its_process(job: Job, waiting: Sequence[Job]) -> list[Job]:
+    return [other for other in waiting if other is job or (job.together and other.together == job.together)]
+
+
+def _settled(job: Job) -> bool:
+    """Whether a run among several of a process has ended, well or not."""
+    return (job.folder / "error.txt").exists() or job.done_here()
+
+
+def _start(batch: Sequence[Job]) -> subprocess.Popen[bytes]:
+    for job in batch:
+        job.prepare()
     # One thread a process, since the processes share the cores; a session of its own, so that the terminal's Ctrl-C
     # reaches a run once, through us.
     environment = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **os.environ}
-    with (job.folder / "log.txt").open("ab") as log:
+    with (batch[0].folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "leaderboards.worker", str(job.folder)],
+            [sys.executable, "-m", "leaderboards.worker", *(str(job.folder) for job in batch)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -160,7 +182,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
         )
 
 
-def _interrupt(running: dict[subprocess.Popen[bytes], Job], console: Console) -> None:
+def _interrupt(running: dict[subprocess.Popen[bytes], list[Job]], console: Console) -> None:
     """Asks the runs at work to save their state and waits for them; a second Ctrl-C kills them."""
     console.print(f"stopping: {len(running)} at work save their state (Ctrl-C again: at once, without)")
     try:
@@ -173,11 +195,11 @@ def _interrupt(running: dict[subprocess.Popen[bytes], Job], console: Console) ->
             process.kill()
 
 
-def _reason(job: Job, code: int) -> str:
+def _reason(job: Job, code: int | None) -> str:
     error = job.folder / "error.txt"
     if error.exists():
         return f"{error.read_text(encoding='utf-8').strip().splitlines()[-1]} ({error})"
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code} and no result"
+    how = f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with code {code} and no result"
     return f"{how} ({job.folder / 'log.txt'})"
 
 

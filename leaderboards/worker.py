@@ -1,7 +1,7 @@
-"""One run in a process of its own: trains where there is something to train, plays, writes `result.json`.
+"""Runs in a process of their own: each trains where there is something to train, plays, writes `result.json`.
 
-`python -m leaderboards.worker <folder>` does what the folder's `run.json` says. Exit codes: 0 done; 1 broken, with the
-traceback in `error.txt`; 130 interrupted, with the state of the training saved.
+`python -m leaderboards.worker <folder> ...` does what each folder's `run.json` says, one after the other. Exit codes: 0
+done; 1 one is broken, with the traceback in its `error.txt`; 130 interrupted, with the state of the training saved.
 """
 
 from __future__ import annotations
@@ -326,18 +326,20 @@ def _stop_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def main(folder: Path) -> int:
+def main(*folders: Path) -> int:
     """Runs and returns the exit code."""
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
-    try:
-        perform(folder)
-    except KeyboardInterrupt:
-        return 130
-    except Exception:  # whatever a run raises is reported, and the others go on
-        write_atomic(folder / "error.txt", traceback.format_exc())
-        return 1
-    return 0
+    code = 0
+    for folder in folders:
+        try:
+            perform(folder)
+        except KeyboardInterrupt:
+            return 130
+        except Exception:  # whatever a run raises is reported, and the others go on
+            write_atomic(folder / "error.txt", traceback.format_exc())
+            code = 1
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(*map(Path, sys.argv[1:])))

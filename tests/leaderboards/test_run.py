@@ -208,6 +208,25 @@ def test_what_starts_from_a_broken_run_is_not_begun(folder, monkeypatch):
     assert "what it starts from is broken" in done.output
 
 
+def test_runs_of_a_task_can_share_a_process(folder, monkeypatch):
+    """Each has its own result; one that breaks in the middle leaves the others as they are."""
+    broken = Player("broken", "strangers:BadAct")
+    players = (TINY.references[0], broken, Player("constant", "strangers:Constant"))
+    monkeypatch.setitem(suites.SUITES, "tiny", replace(TINY, references=players, one_process=True))
+    done = command()
+    assert done.exit_code == 1
+    lines = [line.split()[:2] for line in done.output.splitlines() if line.startswith(("begun", "done", "broken"))]
+    names = ["bc", "ilql", "random", "broken", "constant"]
+    ends = ["broken" if name == "broken" else "done" for name in names]
+    assert lines == [pair for name, end in zip(names, ends, strict=True) for pair in (["begun", name], [end, name])]
+    assert "ZeroDivisionError: in act" in done.output
+    assert result(folder, "ilql")["run"]["needs"] == {"bc": result(folder, "bc")["run"]["key"]}
+    logs = sorted(path.parent.parent.name for path in (folder / "runs").rglob("log.txt"))
+    assert logs == ["bc"]  # of the one process, with its first run
+    again = command()
+    assert again.output.count("finished before") == 4
+
+
 def test_a_policy_gets_what_it_names_and_runs_once_a_seed_only_if_it_names_the_seed(folder):
     suite = replace(TINY, seeds=(3, 4))
     jobs = plan(suite, [Player("a", "strangers:Seeded"), Player("b", "strangers:Constant")], folder / "runs")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents import ALGORITHMS
 from leaderboards.jobs import RESULTS, named, named_parameters, plan
 from leaderboards.publish import LARGEST
 from leaderboards.suites import SUITES, Agent, BestOf, Chosen, Player, get_suite
@@ -66,6 +67,14 @@ def test_an_agent_needs_the_agents_that_its_values_name():
     assert Agent("bc", "bc").needs == ()
     assert Chosen("chosen", ("a", "b"), episodes=10).needs == ("a", "b")
     assert BestOf("best", "bc").needs == ("bc",)
+
+
+def test_smoke_has_every_agent_and_fifty_steps_of_each(tmp_path):
+    smoke = SUITES["smoke"]
+    assert {agent.algorithm for agent in smoke.agents} == set(ALGORITHMS)
+    jobs = plan(smoke, smoke.agents, tmp_path)
+    assert {(job.run["config"]["steps"], job.run["config"]["tokens_per_batch"]) for job in jobs} == {(50, 512)}
+    assert {job.together for job in jobs} == {task.name for task in smoke.tasks}
 
 
 def test_quick_is_planned_with_every_setting_and_steps_from_its_budget(tmp_path):
