@@ -200,7 +200,7 @@ def _draw(uniform: Callable[[], float], of_class: SceneClass) -> tuple[str, list
 
 
 def part(scene_id: int) -> Part:
-    """The part of the corpora that a scene belongs to, a hash of its id and of what it shows. Raises as `scene` does."""
+    """The part of the corpora that a scene belongs to, by a hash of its id and of what it shows. Raises as `scene`."""
     return PARTS[_part_indices(_checked(scene_id))[0]]
 
 
