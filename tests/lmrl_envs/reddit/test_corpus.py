@@ -19,10 +19,10 @@ from lmrl_envs.reddit.grammar import PARTS, communities, lexicon, part_of, words
 
 LEVELS = {"mild": {1}, "implied": {1}, "severe": {2}, "masked": {1, 2}}  # all other kinds are harmless
 HASHES = {
-    "models": "461a1e2f76e28b4f9ec0b7bc3ca2cb6b6faf2a82fb397148091daeb36c5fbfcd",
-    "train": "8924c0b8f5c3523fab81b5b0855d90987508990c4c5ae179a1cda6300c4f60e5",
-    "validation": "e7987d53e7a7f370a0b85a99a8bf0d99842a44cb2c442f4a2e1bcbb79bcc2f9f",
-    "test": "a7101493e2ede78b8ccadac81e6672cc462564ed835065df83ed9605332a6284",
+    "models": "372a8af0cea8d5a2f371660d5dffa98e91a6cc086b0a6f07c3218ad29b9e6ae8",
+    "train": "ac5fe1e64c3a82c1ad16d4bf87a6de4fc8d2ae7ccfb8b3dd71cf37b8fc259b39",
+    "validation": "c62c3a87e4cef44cc999681ee1d19d2c2500948d25d803221a25ce6745e3b47c",
+    "test": "9e7e796afa5ed991ca263137e31f6870a93facf5b9088890d66cc12fb30caabb",
 }
 
 

@@ -69,7 +69,7 @@ def test_replies_of_a_parent_stand_together(real):
 
 def test_a_split_is_of_its_part_and_content_is_fixed(real, root):
     assert {part_of(episode.turns[-1].text) for episode in real} == {"validation"}
-    assert real.metadata.content_hash == "f288cd4c602cdf0c16e6e4e73bf0132a270d4880284a52421798cc4c05935798"
+    assert real.metadata.content_hash == "543db50c732560bb244d08df023de676be924131ff055168354e38c8c24b7c73"
     less = load_dataset(ID, split="validation", root=root, games=100, reward="upvotes_real")
     assert [episode.turns for episode in less] == [episode.turns for episode in real[:100]]
 
