@@ -105,8 +105,10 @@ def _joined(match: re.Match[str]) -> str:
 
 @cache
 def _by_length() -> Mapping[int, Sequence[str]]:
+    """Rude words by length. `p***y` may be several: what a person can be called comes first, parts of terms last."""
+    names = {"".join(map(str, phrase)) for name in ("insult", "foul") for phrase, _ in lexicon()[name].all_of}
     table: dict[int, list[str]] = {}
-    for word in sorted(rude_words()):
+    for word in sorted(rude_words(), key=lambda word: (word not in names, word not in rude_terms(), word)):
         table.setdefault(len(word), []).append(word)
     return table
 

@@ -20,7 +20,7 @@ from lmrl_envs.reddit.grammar import PARTS, communities, lexicon, part_of, words
 LEVELS = {"mild": {1}, "implied": {1}, "severe": {2}, "masked": {1, 2}}  # all other kinds are harmless
 HASHES = {
     "models": "372a8af0cea8d5a2f371660d5dffa98e91a6cc086b0a6f07c3218ad29b9e6ae8",
-    "train": "ac5fe1e64c3a82c1ad16d4bf87a6de4fc8d2ae7ccfb8b3dd71cf37b8fc259b39",
+    "train": "5371775bef65d457e9fa17267be6f926c84ae4a2bd2da0f3d243a9058cfe08f4",
     "validation": "c62c3a87e4cef44cc999681ee1d19d2c2500948d25d803221a25ce6745e3b47c",
     "test": "9e7e796afa5ed991ca263137e31f6870a93facf5b9088890d66cc12fb30caabb",
 }
@@ -145,7 +145,7 @@ def test_word_pairs_do_not_solve_it(parts):
     model.fit(vectorizer.fit_transform([c.text for c in train]), [c.toxicity > 0 for c in train])
     p = model.predict_proba(vectorizer.transform([c.text for c in test]))[:, 1]
     truth, held = (np.array([bool(getattr(c, name)) for c in test]) for name in ("true_toxicity", "held_out"))
-    assert roc_auc_score(truth[~held], p[~held]) > 0.97
+    assert roc_auc_score(truth[~held], p[~held]) > 0.95
     assert 0.8 < roc_auc_score(truth[held], p[held]) < 0.95
 
 

@@ -18,6 +18,7 @@ from lmrl_envs.reddit.grammar import Writer
         ("you foooool", "you fool"),
         ("what a !diot.", "what a idiot."),
         ("l*ser", "loser"),
+        ("you p***y toad", "you phony toad"),  # not party, which is half of a party pooper
         ("STUP1D", "stupid"),
         ("p a t h e t i c take", "pathetic take"),
     ],
