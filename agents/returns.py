@@ -38,8 +38,8 @@ class ReturnMap(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("low", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("high", torch.ones((), dtype=torch.float64))
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.ones(()))
 
     def fit(self, returns: np.ndarray) -> None:
         """Takes the range from data.

@@ -166,7 +166,7 @@ def walks(safe: float) -> list[Episode]:
     ],
 )  # fmt: skip
 def test_branching(tmp_path, algorithm, safe: float, branch: float):
-    solved = Weighed(agent_of(algorithm, letters("bglsx")), walks(safe), tmp_path).fit(steps=600)
+    solved = Weighed(agent_of(algorithm, letters("bglsx")), walks(safe), tmp_path).fit(steps=300)
     assert solved.policy()["b"] == pytest.approx(branch, abs=1.5e-3)
 
 
@@ -256,7 +256,7 @@ def said(pi: Tokens) -> dict[str, float]:
 )  # fmt: skip
 def test_every_text_of_two_letters(tmp_path, algorithm, settings, expected):
     assert min(abs(ADVANTAGE[text] - 0.05) for text in TEXTS if ADVANTAGE[text]) > 0.1
-    solved = Weighed(agent_of(algorithm, letters("ab"), **settings), SPOKEN, tmp_path).fit(steps=500)
+    solved = Weighed(agent_of(algorithm, letters("ab"), **settings), SPOKEN, tmp_path).fit(steps=250, lr=0.4)
     found = texts(lambda prefix: solved.policy(saying=prefix))
     assert found == pytest.approx(said(expected), abs=5e-3)
     if algorithm is BC:
@@ -291,7 +291,7 @@ def test_iqlearn_finds_the_optimum_of_its_objective(td_weight: float):
     expected = np.exp(table - logsumexp(table, axis=1, keepdims=True))
 
     agent = agent_of(IQLearn, letters("ab"), td_weight=td_weight, td_warmup=0, gamma=0.9, gamma_turn=0.5)
-    solved = Solved(agent, [episode((text, 0.0), cut=cut) for text, cut in said_and_cut]).fit(steps=1000)
+    solved = Solved(agent, [episode((text, 0.0), cut=cut) for text, cut in said_and_cut]).fit(steps=500, lr=0.4)
     for prefix, row in zip(states[:-1], expected, strict=False):
         policy = solved.policy(saying=prefix)
         assert [policy[token] for token in vocabulary] == pytest.approx(row.tolist(), abs=2e-3)
@@ -301,6 +301,6 @@ def test_iqlearn_finds_the_optimum_of_its_objective(td_weight: float):
 
 
 def test_iqlearn_without_its_second_term_clones():
-    solved = Solved(agent_of(IQLearn, letters("ab"), td_weight=0.0), SPOKEN).fit(steps=500)
+    solved = Solved(agent_of(IQLearn, letters("ab"), td_weight=0.0), SPOKEN).fit(steps=250, lr=0.4)
     found = texts(lambda prefix: solved.policy(saying=prefix))
     assert found == pytest.approx({text: COUNTS[text] / N for text in TEXTS}, abs=2e-3)

@@ -42,16 +42,16 @@ def test_the_map_takes_the_range_of_the_data_to_0_and_1():
 def noisy() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """States, the mean return of each, returns with noise of its own for each episode, and episodes of three turns."""
     rng = np.random.Generator(np.random.PCG64(0))
-    states = rng.standard_normal((3_000, 4))
+    states = rng.standard_normal((1_500, 4))
     truth = 2 * states[:, 0] + np.abs(states[:, 1])
-    episode = np.repeat(np.arange(1_000), 3)
-    return states, truth, truth + rng.standard_normal(1_000)[episode], episode
+    episode = np.repeat(np.arange(500), 3)
+    return states, truth, truth + rng.standard_normal(500)[episode], episode
 
 
 def test_values_come_near_the_mean_return(noisy):
     states, truth, returns, episode = noisy
     V = cross_fitted(states, returns, episode)
-    assert np.mean((V - truth) ** 2) < 0.1 * np.var(truth)  # a line alone leaves .08 of |x| and more of noise
+    assert np.mean((V - truth) ** 2) < 0.1 * np.var(truth)
     line = np.linalg.lstsq(np.c_[states, np.ones(len(states))], truth, rcond=None)[0]
     assert np.mean((V - truth) ** 2) < np.mean((np.c_[states, np.ones(len(states))] @ line - truth) ** 2)
 
@@ -61,12 +61,12 @@ def test_no_return_is_part_of_its_own_baseline(noisy):
     states, _, returns, episode = noisy
     V = cross_fitted(states, returns, episode)
     moved = 0
-    for number in (0, 17, 999):
+    for number in (0, 499):
         changed = returns + 1_000.0 * (episode == number)
         again = cross_fitted(states, changed, episode)
         assert again[episode == number] == pytest.approx(V[episode == number])
         moved += (np.abs(again - V)[episode != number] > 1e-6).mean() > 0.5  # of all other folds it does
-    assert moved == 3
+    assert moved == 2
 
 
 def test_states_that_say_nothing_give_the_other_folds_mean():
