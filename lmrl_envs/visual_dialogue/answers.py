@@ -103,9 +103,9 @@ _AFFIRMS = (
     "she is",
     "they are",
 )
-_DENIES = ("don't think so", "doesn't look like it", "don't see", "can't see", "is not", "are not")
+_DENIES = ("don't think so", "doesn't look like it", "don't see", "not see", "can't see", "is not", "are not")
 _UNSURE = ("can't tell", "cannot tell", "not sure", "don't know", "hard to tell", "don't understand", "hard to say")
-_ABSENCE = ("there is no", "there are no", "don't see", "see no ", "no such")
+_ABSENCE = ("there is no ", "there are no ", "don't see", "not see", "see no ", "no such")
 _HEDGES = frozenset(
     ("think", "maybe", "looks", "look", "appears", "seems", "probably", "possibly", "might", "could", "believe")
 )

@@ -46,7 +46,7 @@ _PHRASINGS: Mapping[str, str] = {
     "are any {things} visible",
     "other": "are there any other {things}; any other {things}; do you see other {things} | "
     "can you see any other {things} in the picture",
-    "alone": "is {subject} alone; is {subject} by {self} | is {subject} all alone",
+    "alone": "is {subject} alone; is {subject} by {self} | would you say {subject} is alone",
     "is color": "is {subject} {color}; does {subject} look {color} | would you say {subject} is {color}",
     "wear is color": "{is wear} {whose} {wear} {color}; is {subject} wearing {color wear} | "
     "would you say {whose} {wear} {is wear} {color}",
@@ -85,14 +85,14 @@ _PHRASINGS: Mapping[str, str] = {
     "do you see where {subject} is",
     "beside": "what is next to {object}; what is {subject} next to; what is near {object} | "
     "do you see what is next to {object}",
-    "size": "how big is {subject}; what size is {subject}; is {subject} big or small | how large is {subject}",
+    "size": "how big is {subject}; what size is {subject}; is {subject} big or small | {subject} is how big",
     "age": "how old is {subject}; how old does {subject} look; what age is {subject} | {subject} is how old",
     "which": "what kind of {thing} is there; what {things} do you see; what kind of {things} do you see | "
     "what {things} are there in the picture",
     "weather": "what is the weather like; how is the weather; what is the weather | how does the weather look",
     "time": "what time of day is it; is it day or night; what time is it | day or night",
     "setting": "where is this; where was this taken; what is the setting; is this inside or outside | "
-    "what kind of place is this",
+    "where is the picture taken",
     "else": "what else do you see; what else is in the picture; what else is there; what else can you see; "
     "what else is visible | do you see what else is there; what else",
     "background": "what is in the background; what do you see in the background; what is in the back | "
@@ -122,7 +122,7 @@ _TAGS: dict[str, tuple[str, str]] = {
     **{word: ("#self", "") for word in _SELF},
     **{word: ("#color", word) for word in SAYINGS["color"]},
     **{"young": ("#age", "child"), "old": ("#age", "adult"), "outside": ("#setting", "outside")},
-    **{"outdoors": ("#setting", "outside"), "sunny": ("#weather", "clear"), "dark": ("#time", "night")},
+    **{"outdoors": ("#setting", "outside"), "snowy": ("#weather", "snowy"), "dark": ("#time", "night")},
 }
 _SAME = {
     **{"are": "is", "was": "is", "were": "is", "has": "have", "having": "have", "wear": "wearing", "wears": "wearing"},
@@ -167,7 +167,7 @@ class Focus(NamedTuple):
 
     def pronoun(self, noun: str) -> str:
         """The pronoun that stands for a noun now, "" where there is none."""
-        return next((pronoun for pronoun in ("he", "she", "it") if getattr(self, pronoun) == noun), "")
+        return next((pronoun for pronoun in ("he", "she", "it") if noun and getattr(self, pronoun) == noun), "")
 
     def _named(self, noun: str) -> Focus:
         sex = {"man": "he", "boy": "he", "woman": "she", "girl": "she"}.get(noun)
