@@ -8,22 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from lmrl_envs.visual_dialogue.focus import PRONOUN_FORMS, Focus, History, focus_after
 from lmrl_envs.visual_dialogue.lexicon import (
     CATEGORIES,
+    MASSES,
     NOUNS,
     POSSESSIVES,
     PRONOUNS,
     SAYINGS,
     VALUES,
     WEAR,
-    nouns,
     plural,
     words,
 )
 from lmrl_envs.visual_dialogue.scenes import a
-
-History = Sequence[tuple[str, str]]
-"""Questions with their answers, oldest first."""
 
 
 class Meaning(NamedTuple):
@@ -106,7 +104,6 @@ HELD_OUT: dict[str, tuple[str, ...]] = {}
 for _intent, _ways in _PHRASINGS.items():
     PHRASINGS[_intent], HELD_OUT[_intent] = (tuple(way.strip() for way in side.split(";")) for side in _ways.split("|"))
 
-_HE = {"he": ("him", "his", "himself"), "she": ("her", "her", "herself"), "it": ("it", "its", "itself")}
 _PLURAL_WEAR = frozenset(("pants", "shorts", "glasses"))
 _SORTS = ("color", "action", "place", "weather", "time", "setting", "size", "age")
 _SELF = ("himself", "herself", "itself", "themselves")
@@ -139,61 +136,6 @@ _SLOT = re.compile(r"\{([a-z ]+)\}")
 _LONGEST = 24  # words
 
 
-class Focus(NamedTuple):
-    """What pronouns stand for after a caption and a dialogue, and the nouns that were spoken of."""
-
-    he: str = ""
-    she: str = ""
-    it: str = ""
-    they: str = ""
-    mentioned: frozenset[str] = frozenset()
-
-    def after(self, text: str) -> Focus:
-        """The focus once a text was heard: a pronoun stands for the noun that was named last."""
-        focus = self
-        for noun in nouns(text):
-            focus = focus._named(noun)
-        return focus
-
-    def answered(self, question: str, answer: str) -> Focus:
-        """The focus after a question and its answer; what the answer denies is not spoken of."""
-        return self if denies(answer) else self.after(question).after(answer)
-
-    def referent(self, pronoun: str) -> str:
-        """The noun that a pronoun stands for, "" where there is none."""
-        if pronoun in ("he", "she"):
-            return (self.he if pronoun == "he" else self.she) or self.they or ("man" if pronoun == "he" else "woman")
-        return self.it if pronoun == "it" else self.they or self.he or self.she or self.it
-
-    def pronoun(self, noun: str) -> str:
-        """The pronoun that stands for a noun now, "" where there is none."""
-        return next((pronoun for pronoun in ("he", "she", "it") if noun and getattr(self, pronoun) == noun), "")
-
-    def _named(self, noun: str) -> Focus:
-        sex = {"man": "he", "boy": "he", "woman": "she", "girl": "she"}.get(noun)
-        changed = {sex: noun} if sex else {"they": noun} if noun in ("person", "adult", "child") else {"it": noun}
-        return self._replace(**changed, mentioned=self.mentioned | {noun})
-
-
-@lru_cache(maxsize=65536)
-def denies(answer: str) -> bool:
-    """Whether an answer says no, that it sees none, or that it cannot tell."""
-    said = words(answer)
-    if not said or said[0] in ("no", "nope", "not", "none", "nothing", "can't", "cannot"):
-        return True
-    return said[:3] == ["there", "is", "no"] or (said[0] == "i" and said[1:2] in (["don't"], ["can't"], ["cannot"]))
-
-
-def focus_after(caption: str, history: History) -> Focus:
-    """The focus after a caption and a dialogue."""
-    focus = Focus()
-    for noun in reversed(nouns(caption)):  # the first noun of a caption is its subject
-        focus = focus._named(noun)
-    for question, answer in history:
-        focus = focus.answered(question, answer)
-    return focus
-
-
 def parse(question: str, caption: str = "", history: History = ()) -> Meaning | None:
     """What a question means after a caption and a dialogue; None where it means nothing in this world.
 
@@ -206,7 +148,7 @@ def parse(question: str, caption: str = "", history: History = ()) -> Meaning | 
 def resolve(meaning: Meaning, focus: Focus) -> Meaning | None:
     """Puts nouns in the place of pronouns, and what was spoken of into the meanings that depend on it."""
     intent, noun, detail = meaning
-    if noun in _HE or noun == "they":
+    if noun in PRONOUN_FORMS or noun == "they":
         noun = focus.referent(noun)
         if not noun:
             return None
@@ -220,7 +162,10 @@ def resolve(meaning: Meaning, focus: Focus) -> Meaning | None:
 
 def wording(way: str, meaning: Meaning, pronoun: str = "") -> str:
     """Asks for a meaning in one of the `PHRASINGS`; `pronoun`, "he", "she" or "it", stands for the noun if given."""
-    return _SLOT.sub(lambda slot: _fill(slot[1], meaning, pronoun), way)
+    text = _SLOT.sub(lambda slot: _fill(slot[1], meaning, pronoun), way)
+    if meaning.noun in MASSES:
+        return text.replace("are there any", "is there any").replace("are any", "is any")
+    return text
 
 
 def fits(way: str, pronoun: str) -> bool:
@@ -241,11 +186,11 @@ def _fill(slot: str, meaning: Meaning, pronoun: str) -> str:
         case "subject":
             return pronoun or f"the {noun}"
         case "object":
-            return _HE[pronoun][0] if pronoun else f"the {noun}"
+            return PRONOUN_FORMS[pronoun][0] if pronoun else f"the {noun}"
         case "whose":
-            return _HE[pronoun][1] if pronoun else f"the {noun}'s"
+            return PRONOUN_FORMS[pronoun][1] if pronoun else f"the {noun}'s"
         case "self":
-            return _HE[pronoun][2] if pronoun else "itself"
+            return PRONOUN_FORMS[pronoun][2] if pronoun else "itself"
         case "other":
             return _an(detail)
         case "wear":
@@ -263,7 +208,7 @@ def _fill(slot: str, meaning: Meaning, pronoun: str) -> str:
 
 
 def _an(noun: str) -> str:
-    return noun if noun in ("water", "sand", "grass", "snow", "furniture") else a(noun)
+    return noun if noun in MASSES and noun != "moon" else a(noun)
 
 
 def _tags(said: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -45,10 +45,11 @@ ABSENT = (
 )
 """What people ask about, and no scene has."""
 
+MASSES = ("water", "sand", "grass", "snow", "furniture", "sky", "sun", "moon")
+"""Nouns without a plural."""
 _IRREGULAR = {
-    **{"man": "men", "woman": "women", "person": "people", "child": "children", "furniture": "furniture"},
-    **{"bus": "buses", "bench": "benches", "sheep": "sheep", "grass": "grass", "water": "water", "sand": "sand"},
-    **{"snow": "snow", "sky": "sky"},
+    **{"man": "men", "woman": "women", "person": "people", "child": "children", "bus": "buses", "bench": "benches"},
+    **{"sheep": "sheep", **{noun: noun for noun in MASSES}},
 }
 _SYNONYMS: Mapping[str, str] = {
     **{"guy": "man", "gentleman": "man", "male": "man", "lady": "woman", "female": "woman", "adult": "adult"},

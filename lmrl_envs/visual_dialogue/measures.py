@@ -9,7 +9,7 @@ import numpy as np
 
 from lmrl_envs.visual_dialogue.behaviours import dialogue
 from lmrl_envs.visual_dialogue.contents import Table
-from lmrl_envs.visual_dialogue.language import History
+from lmrl_envs.visual_dialogue.focus import History
 from lmrl_envs.visual_dialogue.lexicon import words
 from lmrl_envs.visual_dialogue.oracle import Pool, ranks
 from lmrl_envs.visual_dialogue.scenes import CLASSES, Part, caption, scene, scene_ids

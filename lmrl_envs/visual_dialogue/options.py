@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lmrl_envs.visual_dialogue.answers import relevance, say
-from lmrl_envs.visual_dialogue.language import PHRASINGS, History, Meaning, parse
+from lmrl_envs.visual_dialogue.focus import History
+from lmrl_envs.visual_dialogue.language import PHRASINGS, Meaning, parse
 from lmrl_envs.visual_dialogue.lexicon import SAYINGS
 from lmrl_envs.visual_dialogue.scenes import Scene, caption
 from lmrl_envs.visual_dialogue.truth import UNKNOWN, Claim, distribution, truth

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from lmrl_envs.visual_dialogue.answers import understand
-from lmrl_envs.visual_dialogue.language import Focus, History, Meaning, focus_after, read, resolve
+from lmrl_envs.visual_dialogue.focus import Focus, History, focus_after
+from lmrl_envs.visual_dialogue.language import Meaning, read, resolve
 from lmrl_envs.visual_dialogue.scenes import Scene, captions
 from lmrl_envs.visual_dialogue.truth import Claim, distribution
 

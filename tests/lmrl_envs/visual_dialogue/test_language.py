@@ -8,13 +8,12 @@ import pytest
 
 from lmrl_envs.visual_dialogue.answers import understand
 from lmrl_envs.visual_dialogue.behaviours import accepts, true_answer
+from lmrl_envs.visual_dialogue.focus import Focus, focus_after
 from lmrl_envs.visual_dialogue.language import (
     HELD_OUT,
     PHRASINGS,
-    Focus,
     Meaning,
     fits,
-    focus_after,
     parse,
     read,
     resolve,
