@@ -106,7 +106,7 @@ _FREELY: Mapping[str, Mapping[str, Table]] = {
 }
 KINDS = tuple(_FREELY)
 
-_CLOTHED = {"hat": "none", "glasses": "none", "holding": "none"}
+_BARE = {"hat": "none", "glasses": "none", "holding": "none"}
 USUAL: Mapping[str, Mapping[tuple[str, ...], Mapping[str, str]]] = {
     "park": {
         PEOPLE: {"action": "walking", "hair": "brown", "shirt": "green", "bottom_color": "blue"}
@@ -115,12 +115,12 @@ USUAL: Mapping[str, Mapping[tuple[str, ...], Mapping[str, str]]] = {
         VEHICLES: {"color": "red"},
     },
     "beach": {
-        PEOPLE: {"action": "standing", "hair": "blond", "bottom_color": "blue", **_CLOTHED},
+        PEOPLE: {"action": "standing", "hair": "blond", "bottom_color": "blue", **_BARE},
         ANIMALS: {"action": "running", "size": "big"},
         VEHICLES: {"size": "big"},
     },
     "street": {
-        PEOPLE: {"hair": "black", "shirt": "black", "bottom_color": "black", **_CLOTHED, "holding": "bag"},
+        PEOPLE: {"hair": "black", "shirt": "black", "bottom_color": "black", **_BARE, "holding": "bag"},
         ANIMALS: {"color": "black", "size": "small"},
         VEHICLES: {"size": "big"},
     },
@@ -131,7 +131,7 @@ USUAL: Mapping[str, Mapping[tuple[str, ...], Mapping[str, str]]] = {
         VEHICLES: {"color": "white"},
     },
     "room": {
-        PEOPLE: {"action": "sitting", "shirt": "blue", **_CLOTHED},
+        PEOPLE: {"action": "sitting", "shirt": "blue", **_BARE},
         ANIMALS: {"action": "lying", "size": "small"},
         VEHICLES: {},
     },

@@ -100,7 +100,8 @@ def truth(meaning: Meaning, scene: Scene) -> Truth:
             return _feature_color(scene, noun)
         wrong = _POLAR if intent in POLAR_INTENTS else _COLORS if intent == "color" else ()
         return Truth({MISSING: 1.0}, wrong=wrong)
-    if len(CATEGORIES[noun]) > 1 and len(found) > 1 and intent != "alone":
+    main = found[0] is scene.objects[0]
+    if len(found) > 1 and not main and len(CATEGORIES[noun]) > 1 and intent != "alone":
         return Truth({SEVERAL: 1.0}, wrong=_POLAR if intent in POLAR_INTENTS else ())
     return _about_one(meaning, scene, found[0])
 
