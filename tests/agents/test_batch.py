@@ -51,6 +51,7 @@ def test_agent_tokens_by_hand():
     assert tokens.states.tolist() == [0, 1, 4, 5, 7, 11, 12, 13, 10]  # the last: where the cut row goes on
     assert tokens.states[tokens.next].tolist()[:5] == [1, 4, 5, 0, 10]
     assert tokens.row.tolist() == [0, 0, 0, 0, 1, 2, 2, 2]
+    assert tokens.turn.tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
 
 
 def test_columns_follow_rows_and_tokens():
