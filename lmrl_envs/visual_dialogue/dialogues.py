@@ -11,7 +11,7 @@ import torch
 
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.visual_dialogue.corpora import PoolName, Rounds
-from lmrl_envs.visual_dialogue.pools import Pools
+from lmrl_envs.visual_dialogue.pools import Pools, ranks_in
 from lmrl_envs.visual_dialogue.rewards import ends, fined_share, percentile, turn_reward
 from lmrl_envs.visual_dialogue.task import DialogueState, VisualDialogueTask
 
@@ -59,13 +59,28 @@ def ranked(pools: Pools, talks: Sequence[Spoken]) -> list[list[float]]:
     """The ranks of each dialogue's image after its caption and after each answer."""
     vocabulary = pools.guesser.vocabulary
     tokens = [vocabulary.dialogue(pools.corpus.caption(talk.image), talk.rounds) for talk in talks]
-    evidence = pools.guesser.evidence_sums(tokens)
-    found = []
-    for talk, row in zip(talks, evidence, strict=True):
-        pool = pools.around(talk.pool, talk.image)
-        first = float(pool.first_ranks[pool.place[talk.image]])
-        found.append([first, *pool.ranks(row[1 : 1 + len(talk.rounds)], talk.image).tolist()])
-    return found
+    within = [pools.around(talk.pool, talk.image) for talk in talks]
+    ranks = ranks_in(within, [talk.image for talk in talks], pools.guesser.evidence_sums(tokens))
+    # The rank after the caption is the pool's own, which decides what is drawn, whatever rounding says here.
+    first = [float(pool.first_ranks[pool.place[talk.image]]) for pool, talk in zip(within, talks, strict=True)]
+    return [[start, *row[1 : 1 + len(talk.rounds)]] for start, row, talk in zip(first, ranks, talks, strict=True)]
+
+
+def replayed(pools: Pools, episodes: Sequence[Episode]) -> list[list[float]]:
+    """The percentiles of any episodes of the task under other pools, such as those of the held-out guesser."""
+    talks = []
+    for episode in episodes:
+        image = int(episode.info["start"]["scene"])
+        rounds = tuple(
+            (turn.text, said.text) for turn, said in zip(episode.turns[1::2], episode.turns[2::2], strict=True)
+        )
+        talks.append(Spoken(pools.corpus.locate(image, pools.kind, pools.size), image, "", rounds))
+    blocks = [talks[start : start + 4 * _BLOCK] for start in range(0, len(talks), 4 * _BLOCK)]
+    ranks = [row for block in blocks for row in ranked(pools, block)]
+    return [
+        [percentile(rank, len(pools.around(talk.pool, talk.image).images)) for rank in row]
+        for talk, row in zip(talks, ranks, strict=True)
+    ]
 
 
 def _talks(

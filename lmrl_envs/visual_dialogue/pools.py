@@ -50,10 +50,11 @@ class Pool:
         """(n,) bool, the images that episodes may begin with."""
         return np.array([percentile(rank, len(self.images)) <= TOO_EASY for rank in self.first_ranks.tolist()])
 
-    def ranks(self, evidence: Tensor, image: int) -> Tensor:
-        """(..., embedding) evidence of dialogues to the image's ranks (...)."""
+    def ranks(self, evidence: Tensor, images: Sequence[int]) -> Tensor:
+        """(B, ..., embedding) evidence of dialogues, each about its image, to the images' ranks (B, ...)."""
         scores = evidence @ self.vectors.T
-        return ranks_of(scores, torch.full(scores.shape[:-1], self.place[image], device=scores.device))
+        places = torch.tensor([self.place[image] for image in images], device=scores.device)
+        return ranks_of(scores, places.view(-1, *[1] * (scores.ndim - 2)).expand(scores.shape[:-1]))
 
 
 class Pools:
@@ -103,6 +104,17 @@ class Pools:
         scores = self.guesser.evidence_sums(said)[:, 0] @ vectors.T
         first_ranks = ranks_of(scores, torch.arange(len(images), device=self.device))
         return Pool(tuple(images), *looked, vectors, first_ranks)
+
+
+def ranks_in(pools: Sequence[Pool], images: Sequence[int], evidence: Tensor) -> list:
+    """Each image's ranks in its own pool, evidence (B, ..., embedding), as plain numbers: one look at the device."""
+    rows: dict[int, list[int]] = {}
+    for row, pool in enumerate(pools):
+        rows.setdefault(id(pool), []).append(row)
+    found = [pools[of[0]].ranks(evidence[of], [images[row] for row in of]) for of in rows.values()]
+    order = [row for of in rows.values() for row in of]
+    ranks = torch.cat(found).tolist()
+    return [rank for _, rank in sorted(zip(order, ranks, strict=True))]
 
 
 @cache

@@ -15,7 +15,7 @@ from lmrl_envs.errors import unknown_name
 from lmrl_envs.visual_dialogue import oracle as bayes
 from lmrl_envs.visual_dialogue.answerer import Asked
 from lmrl_envs.visual_dialogue.corpora import PoolName, Rounds, SceneCorpus, Truth, open_corpus
-from lmrl_envs.visual_dialogue.pools import GUESSERS, Pool, Pools, load_answerer, load_guesser
+from lmrl_envs.visual_dialogue.pools import GUESSERS, Pool, Pools, load_answerer, load_guesser, ranks_in
 from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, fined_share, percentile, turn_reward
 from lmrl_envs.visual_dialogue.scenes import PARTS, Part, scene
 
@@ -171,9 +171,10 @@ class VisualDialogueTask(TextTask[DialogueState]):
             (*state.rounds, (action, answer)) for state, action, answer in zip(states, actions, answers, strict=True)
         ]
         evidence = self.guesser.listen([(state.caption, said) for state, said in zip(states, heard, strict=True)])
+        found = ranks_in(pools, [state.image for state in states], evidence)
         replies = []
-        for state, pool, rounds, row in zip(states, pools, heard, evidence, strict=True):
-            ranks = (*state.ranks, float(pool.ranks(row, state.image)))
+        for state, rounds, rank in zip(states, heard, found, strict=True):
+            ranks = (*state.ranks, rank)
             new = state._replace(ranks=ranks, rounds=rounds)
             over = ends(ranks) or len(rounds) >= self.rounds
             answer = rounds[-1][1]
