@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from lmrl_envs.visual_dialogue.focus import History
 from lmrl_envs.visual_dialogue.language import PHRASINGS, Meaning, parse
 from lmrl_envs.visual_dialogue.lexicon import SAYINGS
 from lmrl_envs.visual_dialogue.scenes import Scene, caption
+from lmrl_envs.visual_dialogue.scenes import scene as scene_of
 from lmrl_envs.visual_dialogue.truth import UNKNOWN, Claim, distribution, truth
 
 OPTIONS = 100
@@ -56,10 +58,9 @@ def options(
     for text in POPULAR:
         if len(found) < count:
             found[text] = None
+    others = _others()
     while len(found) < count:
-        other = _OTHERS[int(rng.random() * len(_OTHERS))]
-        claims = _claims(other, scene)
-        found[say(rng.random(), other, claims[int(rng.random() * len(claims))], rng.random())] = None
+        found[others[int(rng.random() * len(others))]] = None
     texts = list(found)
     return [texts[at] for at in np.argsort([rng.random() for _ in texts], kind="stable")]
 
@@ -82,6 +83,19 @@ def _claims(meaning: Meaning, scene: Scene) -> list[Claim]:
     """What could be answered to a meaning, right or wrong."""
     cores, _, wrong = truth(meaning, scene)
     return [*distribution(meaning, scene), *(Claim(core) for core in (*cores, *wrong)), Claim(UNKNOWN)]
+
+
+@cache
+def _others() -> tuple[str, ...]:
+    """Answers to questions of all sorts."""
+    texts = {
+        say(uniform, meaning, claim, uniform): None
+        for meaning in _OTHERS
+        for shown in map(scene_of, range(20))
+        for claim in _claims(meaning, shown)
+        for uniform in (0.1, 0.4, 0.7, 0.9)
+    }
+    return tuple(texts)
 
 
 _OTHERS = tuple(
