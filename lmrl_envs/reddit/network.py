@@ -6,6 +6,7 @@ levels; d the width.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lmrl_envs.devices import resolve_device
-from lmrl_envs.reddit.words import split_words, word_features
+from lmrl_envs.reddit.words import pair_feature, split_words, word_features
 
 _BEGIN, _PARENT, _COMMENT, _ECHO = range(4)  # segments; an echo is a comment's word that its parent has too
 _TYPICAL = 16  # words of a comment, in units of which the sum over them is taken
@@ -27,8 +28,8 @@ class NetworkConfig:
     """The shape of a `CommentNetwork`; `parent_words` 0 is a model of the comment alone."""
 
     levels: int
-    buckets: int = 8192
-    features: int = 48
+    buckets: int = 16_384
+    features: int = 24
     width: int = 96
     layers: int = 2
     heads: int = 4
@@ -70,12 +71,14 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
         head = split_words(parent[: _chars(config.parent_words)])[: config.parent_words] if config.parent_words else []
         said = set(map(_stem, head))
         body = _ends(comment, config.first_words, config.last_words)
-        for word, segment in [("", _BEGIN), *((word, _PARENT) for word in head), *((word, None) for word in body)]:
-            features += word_features(word, config.buckets)
-            words.append(len(features))
-            if segment is None:
-                segment = _ECHO if _stem(word) in said else _COMMENT
-            segments.append(segment)
+        features += word_features("", config.buckets)
+        words.append(len(features))
+        for text in (head, body):
+            for before, word in itertools.pairwise(["", *text]):
+                features += word_features(word, config.buckets)
+                features.append(pair_feature(before, word, config.buckets))
+                words.append(len(features))
+        segments += [_BEGIN, *[_PARENT] * len(head), *(_ECHO if _stem(word) in said else _COMMENT for word in body)]
         rows.append(len(segments))
     return Encoded(
         np.array(features, np.int32), np.array(words, np.int64), np.array(segments, np.int8), np.array(rows, np.int64)
@@ -83,7 +86,10 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
 
 
 class CommentNetwork(nn.Module):
-    """Hashed features, averaged over a word; a pre-norm transformer over the words; its maximum, and mean and sum over the comment."""
+    """Hashed features, averaged over a word and the pair with the word before; a pre-norm transformer over the words.
+
+    A row comes to the maximum over its words, and mean and sum over those of the comment.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -96,8 +102,9 @@ class CommentNetwork(nn.Module):
         self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.out = nn.Sequential(nn.Linear(3 * d, d), nn.GELU(), nn.Linear(d, config.levels))
-        nn.init.normal_(self.word.weight, std=0.5)
-        nn.init.normal_(self.position.weight, std=0.05)
+        nn.init.normal_(self.word.weight, std=0.1)
+        for small in (self.position, self.segment):  # the words are what is to be seen at first
+            nn.init.normal_(small.weight, std=0.02)
 
     def forward(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
         """An `Encoded` of B rows as tensors to (B, K) logits."""

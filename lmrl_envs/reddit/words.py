@@ -98,3 +98,9 @@ def feature_names(word: str) -> list[str]:
     if len(word) > 2 and word.isupper():
         names.append("!CAPITALS")
     return names
+
+
+@lru_cache(maxsize=1 << 17)
+def pair_feature(one: str, other: str, buckets: int) -> int:
+    """The feature of a word after another one."""
+    return zlib.crc32(f"{one} {other}".lower().encode("utf-8", "replace")) % buckets

@@ -90,11 +90,11 @@ def test_kept_weights_say_the_same(scorer: TransformerScorer) -> None:
 
 def test_it_learns_a_masked_word_from_the_plain_one() -> None:
     torch.manual_seed(0)
-    scorer = TransformerScorer(CommentNetwork(NetworkConfig(levels=2, buckets=1024, features=16, width=32)))
+    scorer = TransformerScorer(CommentNetwork(NetworkConfig(levels=2, buckets=4096, features=16, width=32)))
     kind, rude = ["you are a friend", "what a friend", "friend"], ["you are a moron", "what a moron", "moron"]
     texts, labels = encode(kind + rude, kind + rude, scorer.network.config), torch.tensor([0, 0, 0, 1, 1, 1])
     network = scorer.network.train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(60):
         logits = network(*to_tensors(texts, torch.device("cpu")))
         optimizer.zero_grad()
