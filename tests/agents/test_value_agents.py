@@ -183,6 +183,20 @@ def test_returns_to_go_of_games_by_hand(rows):
     assert cut == [-1 + 0.5 * (-1 + 0.5 * 8)] * 6 + [-1 + 0.5 * 8] * 6
 
 
+def test_returns_to_go_are_targets(rows):
+    batch = batch_of(rows, [3])
+    tokens = agent_tokens(batch, pack(batch))
+    assert not returns_to_go(tokens, torch.ones(len(tokens.at), requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize("algorithm", [ILQL, SARSA, AWR, CQL, MC], ids=lambda algorithm: algorithm.name)
+def test_the_loss_is_the_weighted_sum_of_its_terms(algorithm, tokenizer, rows):
+    agent = algorithm(algorithm.Config(model=NANO, cql_weight=0.7), tokenizer, seed=1)
+    loss, terms = agent.loss(batch_of(rows))
+    expected = terms["L_V"] + terms["L_Q"] + 0.7 * terms["L_CQL"] + terms["L_BC"]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_maxima_in_chunks_are_those_of_all_rows(monkeypatch):
     heads, h = ValueHeads(4, 7, heads=2), torch.randn(5, 4)
     whole = torch.stack([head(h) for head in heads]).amin(0)
