@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from leaderboards.suites import Agent, BestOf, Checkpoint, Chosen, Contestant, Player, Suite
+from leaderboards.suite import Agent, BestOf, Checkpoint, Chosen, Contestant, Player, Suite, Task
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.files import file_hash, write_atomic
 from lmrl_envs.provenance import library_version
@@ -118,21 +118,28 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
     resolved = {contestant.name: _resolve(suite, contestant) for contestant in contestants}
     for task in suite.tasks:
         dataset_hash = load_dataset(task.dataset, **task.variant).metadata.content_hash
-        starts = len(make_task(task.env_id, **task.env_kwargs).all_starts() or ())
-        for contestant in contestants:
+        starts = _starts(suite, task)
+        for entered in contestants:
+            if entered.env_id not in (None, task.env_id):
+                continue
+            contestant, origin = _on_task(suite, task, entered), _origin(suite, task, entered)
+            settings = resolved[entered.name] if contestant is entered else _resolve(suite, contestant)
             shared = {
                 "suite": suite.name,
                 "task": plain_json(dataclasses.asdict(task)),
                 "dataset_hash": dataset_hash,
                 "agent": contestant.name,
-                **resolved[contestant.name],
+                **(settings if origin is None else settings | {"kind": "shared"}),
                 "evaluation": dataclasses.asdict(suite.evaluation),
                 "library_version": library_version(),
             }
             for seed in suite.seeds if shared["seeded"] else suite.seeds[:1]:
                 place = Path(suite.name, task.name, path_safe(contestant.name), f"seed{seed}")
                 folder = out / place
-                needed = {name: folder.parents[1] / path_safe(name) / folder.name for name in contestant.needs}
+                if origin is None:
+                    needed = {name: folder.parents[1] / path_safe(name) / folder.name for name in contestant.needs}
+                else:
+                    needed = {origin.name: out / suite.name / origin.name / place.relative_to(place.parents[1])}
                 config = shared["config"] | ({"seed": seed} if isinstance(contestant, Agent) else {})
                 run = {
                     **shared,
@@ -143,21 +150,49 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
                 labels = {
                     "key": _hash(run),
                     "setting": _hash(shared),
-                    "reference": contestant in suite.references,
-                    "command": _command(suite, contestant),
+                    "reference": entered in suite.references,
+                    "command": _command(suite, entered),
                 }
                 jobs[folder] = Job(
                     folder,
                     {**labels, **run},
                     tuple(needed.values()),
                     published=results / place.with_name(f"{place.name}.json"),
-                    seconds=_seconds(suite, starts, contestant),
+                    seconds=_seconds(suite, starts, contestant, shared=origin is not None),
                     together=task.name if suite.one_process else None,
                 )
     return list(jobs.values())
 
 
-def _seconds(suite: Suite, starts: int, contestant: Contestant) -> float:
+def _on_task(suite: Suite, task: Task, contestant: Contestant) -> Contestant:
+    """Who takes part for a contestant: where a task's agents are exported ones, its own."""
+    if task.name in suite.checkpoints and contestant in suite.agents:
+        return Checkpoint(contestant.name, str(Path(suite.checkpoints[task.name], path_safe(contestant.name))))
+    return contestant
+
+
+def _origin(suite: Suite, task: Task, contestant: Contestant) -> Task | None:
+    """The earlier task of which a shared contestant's run counts here too; None where it is this one."""
+
+    def but_rewards(task: Task) -> list[Any]:
+        without = [
+            {name: value for name, value in arguments.items() if name != "reward"}
+            for arguments in (task.env_kwargs, task.variant)
+        ]
+        return [task.env_id, task.dataset, *without]
+
+    first = next(other for other in suite.tasks if but_rewards(other) == but_rewards(task))
+    return first if contestant.shared and first != task else None
+
+
+def _starts(suite: Suite, task: Task) -> int:
+    """How many episodes `"all"` are, where the suite plays them."""
+    if suite.evaluation.episodes != "all":
+        return 0
+    return len(make_task(task.env_id, **task.env_kwargs).all_starts() or ())
+
+
+def _seconds(suite: Suite, starts: int, contestant: Contestant, *, shared: bool) -> float:
     """A guess of the time that one run takes on one core, on a task with so many starts."""
     evaluation = suite.evaluation
 
@@ -168,6 +203,8 @@ def _seconds(suite: Suite, starts: int, contestant: Contestant) -> float:
     sampled = once * evaluation.repeats
     training, played = 0.0, sampled
     match contestant:
+        case Agent() if shared:
+            played += once
         case Agent(tokens=tokens, tokens_per_second=rate):
             looks = evaluation.looks
             training = (tokens or suite.tokens) / rate
@@ -231,6 +268,11 @@ def our_agents() -> ModuleType:
     return agents
 
 
+def checkpoint_folder(source: str) -> Path:
+    """The folder of a checkpoint, which is looked for here and in the repository."""
+    return Path(source) if Path(source).exists() else REPOSITORY / source
+
+
 def path_safe(name: str) -> str:
     """A name as a folder: `:` of `pkg.mod:Name` becomes a dot, anything else that is unusual a dash."""
     return re.sub(r"[^\w.@=-]", "-", name.replace(":", ".")).lstrip(".") or "-"
@@ -271,17 +313,18 @@ def _resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
                 "seeded": bool(named_parameters(factory, ["seed"])),
             }
         case Checkpoint(path=source):
-            files = sorted(path for path in Path(source).rglob("*") if path.is_file())
+            folder = checkpoint_folder(source)
+            files = sorted(path for path in folder.rglob("*") if path.is_file())
             if not files:
                 raise FileNotFoundError(f"expected a checkpoint's folder, got {source!r}, which holds no file")
             return {
                 "kind": "checkpoint",
                 "source": source,
-                "source_hash": _hash([[path.relative_to(source).as_posix(), file_hash(path)] for path in files]),
+                "source_hash": _hash([[path.relative_to(folder).as_posix(), file_hash(path)] for path in files]),
                 "config": {},
                 "seeded": False,
             }
-    raise TypeError(f"expected a contestant of leaderboards.suites, got {contestant!r:.80}")
+    raise TypeError(f"expected a contestant of leaderboards.suite, got {contestant!r:.80}")
 
 
 def _untrained(kind: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from rich.table import Table
 
 from leaderboards import publish, render
 from leaderboards.jobs import CHAT, RESULTS, Job, plan, unfinished
-from leaderboards.suites import Agent, Checkpoint, Contestant, Player, Suite, get_suite
+from leaderboards.suite import Agent, Checkpoint, Contestant, Player, Suite
+from leaderboards.suites import get_suite
 from leaderboards.tables import DECODED
 from lmrl_envs.errors import LmrlError, unknown_name
 

@@ -33,7 +33,7 @@ from lmrl_envs.statistics import (
     verdicts,
 )
 
-DECODED = ("agent", "checkpoint", "chosen")
+DECODED = ("agent", "checkpoint", "shared", "chosen")
 """Kinds of runs in which greedy and sampled are two things; the others play one way."""
 GAMES_SHOWN = 4
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Run:
     loss_floor: float | None = None
     scores: Sequence[Sequence[Mapping[str, Sequence[Any]]]] = ()
     critics: Mapping[str, Any] = field(default_factory=dict)
+    study: Mapping[str, Any] = field(default_factory=dict)
     published: bool = False
 
     @classmethod
@@ -69,6 +70,7 @@ class Run:
                 data.get("loss_floor"),
                 data.get("scores", ()),
                 data.get("critics") or {},
+                data.get("study") or {},
                 published=path.name != "result.json",
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -292,7 +294,8 @@ class Table:
     @property
     def margin(self) -> float:
         """The difference below which the suite counts two agents as tied."""
-        return SUITES[self.suite].margin
+        suite = SUITES[self.suite]
+        return suite.margins.get(self.task["name"], suite.margin)
 
     @cached_property
     def orderings(self) -> list[Ordering]:

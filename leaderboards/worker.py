@@ -22,16 +22,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from leaderboards.jobs import SCHEMA, named, named_parameters, our_agents, path_safe
+from leaderboards.jobs import SCHEMA, checkpoint_folder, named, named_parameters, our_agents, path_safe
 from leaderboards.players import Crowd, expected_return, validation_loss
+from leaderboards.studies import STUDIES
 from lmrl_envs.core import Episode, EpisodeKey, Turn
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
 from lmrl_envs.files import write_atomic
+from lmrl_envs.registration import load_attribute
 
 if TYPE_CHECKING:
     from agents.trainer import Algorithm
 
+EXAMPLES = 16
+"""Episodes of a result that are kept whole."""
 GAMES_SCORED = 4
 """Example games whose tokens are scored."""
 _HUMAN, _BRANCHING = "wordle/human-v0", "wordle/branching-v0"
@@ -43,28 +47,52 @@ def perform(folder: Path) -> None:
     done = _KINDS[run["kind"]](run, folder)
     evaluation = run["evaluation"]
     scores = token_scores(done.algorithm, done.results[evaluation["headline"]].examples[:GAMES_SCORED])
+    study = done.study if done.study is not None else _study(run, done)
     record = {
         "schema": SCHEMA,
         "run": run,
         "train": {"curve": [], "cost": {}, **done.train},
-        "eval": {decoding: result.to_json() for decoding, result in done.results.items()},
+        "eval": {
+            decoding: dataclasses.replace(result, examples=result.examples[:EXAMPLES]).to_json()
+            for decoding, result in done.results.items()
+        },
         "expected_return": done.expected_return,
         "scores": scores,
         "critics": critics_report(run, done.algorithm) if evaluation["critics"] and done.algorithm and scores else {},
         "loss_floor": done.loss_floor,
+        "study": study,
     }
     write_atomic(folder / "result.json", json.dumps(record, allow_nan=False))
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a run gave: results by decoding, how training went, the agent; of players, what is known exactly."""
+    """What a run gave: results by decoding, how training went, the agent; of players, what is known exactly.
+
+    `trials` are the plays that the results were chosen from, where there were several; `study` what another run has
+    measured.
+    """
 
     results: Mapping[str, EvalResult]
     train: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     algorithm: Algorithm | None = None
     expected_return: float | None = None
     loss_floor: float | None = None
+    trials: Sequence[EvalResult] = ()
+    study: Mapping[str, Any] | None = None
+
+
+def _study(run: Mapping[str, Any], done: Done) -> dict[str, Any]:
+    """What `leaderboards.studies` has measured of the episodes under each decoding."""
+    if run["task"]["env_id"] not in STUDIES:
+        return {}
+    measure = load_attribute(STUDIES[run["task"]["env_id"]].measure)
+    data = _data(run) if run["kind"] != "player" else None
+    measured: dict[int, Any] = {}  # a player's decodings are one result
+    for result in done.results.values():
+        if id(result) not in measured:
+            measured[id(result)] = measure(run, result, done.trials or (result,), done.algorithm, data)
+    return {decoding: measured[id(result)] for decoding, result in done.results.items()}
 
 
 def _agent(run: Mapping[str, Any], folder: Path) -> Done:
@@ -127,8 +155,27 @@ def _opener_share(algorithm: Algorithm, branching: TextDataset) -> dict[str, flo
 
 
 def _checkpoint(run: Mapping[str, Any], folder: Path) -> Done:
-    algorithm = our_agents().load(Path(run["source"]))
+    algorithm = our_agents().load(checkpoint_folder(run["source"]))
     return Done(_play_decoded(run, algorithm), {"cost": algorithm.cost()}, algorithm=algorithm)
+
+
+def _shared(run: Mapping[str, Any], folder: Path) -> Done:
+    """Plays with what was trained on a task that differs in rewards alone, or scores its play by these rewards."""
+    (task,) = run["needs"]
+    other = folder.parents[2] / task / folder.parent.name / folder.name
+    record = json.loads((other / "result.json").read_text(encoding="utf-8"))
+    train = dict(record["train"])
+    train["curve"] = [{name: value for name, value in point.items() if name != "score"} for point in train["curve"]]
+    algorithm = None
+    if "checkpoint" in train:
+        train["checkpoint"] = os.path.relpath(other / train["checkpoint"], folder)
+        algorithm = our_agents().load(folder / train["checkpoint"])
+    if rescore := STUDIES[run["task"]["env_id"]].rescore if run["task"]["env_id"] in STUDIES else None:
+        results = {name: _labelled(run, result) for name, result in load_attribute(rescore)(run, record).items()}
+        return Done(results, train, algorithm=algorithm, study=record["study"])
+    if algorithm is None:
+        raise ValueError(f"{run['agent']}: what is no trained agent is shared only where rewards follow from the words")
+    return Done(_play_decoded(run, algorithm), train, algorithm=algorithm)
 
 
 def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
@@ -174,7 +221,8 @@ def _best_of(run: Mapping[str, Any], folder: Path) -> Done:
         decoding={**policy.decoding, "best_of": config["samples"]},
         seconds=sum(result.seconds for result in results),
     )
-    return Done(dict.fromkeys(run["evaluation"]["decodings"], result), {"cost": algorithm.cost()})
+    decoded = dict.fromkeys(run["evaluation"]["decodings"], result)
+    return Done(decoded, {"cost": algorithm.cost()}, trials=results)
 
 
 class Again:
@@ -209,7 +257,7 @@ def _player(run: Mapping[str, Any], folder: Path) -> Done:
     }
     offered = {name: offers[name]() for name in named_parameters(factory, list(offers))}
     policy = factory(**offered, **run["config"])
-    result = _play(run, policy)
+    result = dataclasses.replace(_play(run, policy), tuning=getattr(policy, "tuning", {}))
     return Done(
         dict.fromkeys(run["evaluation"]["decodings"], result),
         expected_return=expected_return(policy),
@@ -220,6 +268,7 @@ def _player(run: Mapping[str, Any], folder: Path) -> Done:
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], Done]] = {
     "agent": _agent,
     "checkpoint": _checkpoint,
+    "shared": _shared,
     "chosen": _chosen,
     "best_of": _best_of,
     "player": _player,
@@ -244,9 +293,15 @@ def _play(run: Mapping[str, Any], policy: Any, **changed: Any) -> EvalResult:
     """Plays as the run's evaluation says, but for what is `changed`."""
     task = run["task"]
     how = {name: run["evaluation"][name] for name in ("episodes", "repeats", "seed", "batch_size")} | changed
+    how["keep_examples"] = sys.maxsize if task["env_id"] in STUDIES else EXAMPLES
     result = evaluate(policy, task["env_id"], env_kwargs=task["env_kwargs"], on_error="record", progress=False, **how)
     if not result.returns:
         raise RuntimeError(f"the policy gave up all {len(result.errors)} episodes, the first with {result.errors[0]}")
+    return _labelled(run, result)
+
+
+def _labelled(run: Mapping[str, Any], result: EvalResult) -> EvalResult:
+    task = run["task"]
     return dataclasses.replace(
         result,
         agent=run["agent"],

@@ -94,7 +94,7 @@ def test_a_suite_is_trained_scored_and_shown_and_then_skipped(folder):
     assert done.exit_code == 0, done.output
     assert "done" in done.output
     bc, ilql, random = (result(folder, name) for name in ("bc", "ilql", "random"))
-    assert set(bc) == {"schema", "run", "train", "eval", "expected_return", "scores", "critics", "loss_floor"}
+    assert set(bc) == {"schema", "run", "train", "eval", "expected_return", "scores", "critics", "loss_floor", "study"}
     for record in (bc, ilql, random):
         greedy, sampled = (EvalResult.from_json(record["eval"][name]) for name in ("greedy", "sampled"))
         assert len(greedy.returns) == len(sampled.returns) == 12
