@@ -138,3 +138,14 @@ def clean(text: str, limit: int) -> str:
 def transcript(turns: Sequence[Turn]) -> str:
     """A history as one string, one line a turn; the empty history is the empty string."""
     return "\n".join([turn.text for turn in turns])
+
+
+def opening(reply: Reply) -> tuple[Turn, ...]:
+    """The history that a task's start makes: what the environment said first, where it said anything."""
+    return () if reply.text is None else (Turn("env", reply.text),)
+
+
+def exchange(action: str, reply: Reply) -> tuple[Turn, ...]:
+    """What an action and the reply to it add to a history."""
+    said = Turn("agent", action, reply.reward)
+    return (said,) if reply.text is None else (said, Turn("env", reply.text))

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from gymnasium.utils import seeding
 
-from lmrl_envs.core import Episode, EpisodeKey, Policy, TextTask, Turn, clean
+from lmrl_envs.core import Episode, EpisodeKey, Policy, TextTask, Turn, clean, exchange, opening
 from lmrl_envs.errors import PolicyError, unknown_name
 from lmrl_envs.files import write_atomic
 from lmrl_envs.progress import track
@@ -395,7 +395,7 @@ class _Run:
                 EpisodeKey(index, _policy_generator(self.seed, index)) if self.takes_keys else None,
                 chosen,
                 reply.state,
-                () if reply.text is None else (Turn("env", reply.text),),
+                opening(reply),
                 reply.info,
             )
             for index, seed, chosen, reply in zip(indices, seeds, options, replies, strict=True)
@@ -415,13 +415,12 @@ class _Run:
                 actions.append(clean(action, self.task.max_action_chars))
         replies = self.task.reply([row.state for row in live], actions) if live else []
         going_on = []
-        for row, action, (state, text, info, reward, terminated) in zip(live, actions, replies, strict=True):
-            said = Turn("agent", action, reward)
-            row.turns += (said,) if text is None else (said, Turn("env", text))
-            row.state, row.info = state, info
+        for row, action, reply in zip(live, actions, replies, strict=True):
+            row.turns += exchange(action, reply)
+            row.state, row.info = reply.state, reply.info
             row.agent_turns += 1
-            if terminated or row.agent_turns >= self.task.max_turns:
-                finished[row.index] = row.finish(self.env_id, terminated=terminated)
+            if reply.terminated or row.agent_turns >= self.task.max_turns:
+                finished[row.index] = row.finish(self.env_id, terminated=reply.terminated)
             else:
                 going_on.append(row)
         return going_on

@@ -17,7 +17,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from lmrl_envs.core import Reply, TextTask, Turn, clean, transcript
+from lmrl_envs.core import Reply, TextTask, Turn, clean, exchange, opening, transcript
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.spaces import FreeText
 
@@ -41,10 +41,9 @@ class _Running:
 
     def advance(self, task: TextTask, action: str, reply: Reply) -> dict[str, Any]:
         """Adds an action and what the task answered; returns the info."""
-        turn = Turn("agent", action, reply.reward)
         lines = action if reply.text is None else f"{action}\n{reply.text}"
         self.transcript = f"{self.transcript}\n{lines}" if self.turns else lines
-        self.turns += (turn,) if reply.text is None else (turn, Turn("env", reply.text))
+        self.turns += exchange(action, reply)
         self.state = reply.state
         self.agent_turns += 1
         self.truncated = self.agent_turns >= task.max_turns and not reply.terminated
@@ -64,7 +63,7 @@ def _start(
     """Starts an episode for each generator; returns what is kept of it, and its info."""
     opened = []
     for reply in task.start(rngs, options):
-        turns = () if reply.text is None else (Turn("env", reply.text),)
+        turns = opening(reply)
         running = _Running(reply.state, turns, transcript(turns))
         opened.append((running, running.info(task, reply)))
     return opened
