@@ -116,6 +116,8 @@ class Algorithm(nn.Module, ABC):
     """Of {"rewards", "groups", "nonnegative_rewards", "reference"}; `train` checks them before the first step."""
     decoding: ClassVar[Mapping[str, Any]] = {}
     """Options of `policy` that differ from `Decoding`'s."""
+    stand_ins: Mapping[str, str] = {}
+    """Submodules that acting does not need, each with one of its shape that takes its place in small checkpoints."""
     Options: ClassVar[type[Decoding]] = Decoding
     """The options of `policy`; an agent with more of them derives its own."""
 

@@ -1,8 +1,9 @@
 """What stands on the disk: agents as safetensors plus JSON, and the whole state of a training run in one file.
 
 An agent's folder holds `agent.json` (name, configuration, hashes of the other two), `tokenizer.json` and
-`model.safetensors`, target networks included. `training.safetensors` beside them holds weights, optimiser and random
-states, with the rest of the state as JSON in its header, so that a kill leaves the old state or the new one.
+`model.safetensors`, target networks included; a small one has half precision and less than training needs.
+`training.safetensors` beside them holds weights, optimiser and random states, with the rest of the state as JSON in its
+header, so that a kill leaves the old state or the new one.
 """
 
 from __future__ import annotations
@@ -37,13 +38,23 @@ def weights(algorithm: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
 
 
-def save_agent(algorithm: Algorithm, folder: Path, *, trained: dict[str, Any]) -> None:
-    """Writes an agent's folder; `agent.json` comes last, so that a half-written folder is never taken for an agent."""
+def save_agent(algorithm: Algorithm, folder: Path, *, trained: dict[str, Any], small: bool = False) -> None:
+    """Writes an agent's folder; `agent.json` comes last, so that a half-written folder is never taken for an agent.
+
+    Args:
+        trained: Facts about the training, as plain JSON.
+        small: In half precision, and without what acting does not need (the algorithm's `stand_ins`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    tensors, stand_ins = weights(algorithm), dict(algorithm.stand_ins) if small else {}
+    if small:
+        learned = dict(algorithm.named_parameters())
+        kept = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] not in stand_ins}
+        tensors = {name: tensor.half() if name in learned else tensor for name, tensor in kept.items()}
     with atomic_path(folder / TOKENIZER) as temporary:
         algorithm.tokenizer.save(temporary)
     with atomic_path(folder / MODEL) as temporary:
-        save_file(weights(algorithm), temporary)
+        save_file(tensors, temporary)
     content = {
         "format": FORMAT,
         "algorithm": algorithm.name,
@@ -51,6 +62,7 @@ def save_agent(algorithm: Algorithm, folder: Path, *, trained: dict[str, Any]) -
         "model": algorithm.model_config(),
         "turn_tokens": algorithm.turn_tokens,
         "trained": trained,
+        "stand_ins": stand_ins,
         "files": {name: file_hash(folder / name) for name in (TOKENIZER, MODEL)},
     }
     write_atomic(folder / AGENT, json.dumps(content, indent=1) + "\n")
@@ -73,7 +85,11 @@ def load_agent(folder: Path, *, device: str = "auto", algorithm: type[Algorithm]
     shaped = dataclasses.replace(config, model=content["model"])  # needs no hub and no path to the model it began with
     built = algorithm(shaped, TurnTokenizer.load(folder / TOKENIZER), seed=None)
     built.config, built.turn_tokens = config, int(content["turn_tokens"])
-    _copy_weights(built, load_file(folder / MODEL), folder / MODEL)
+    tensors = load_file(folder / MODEL)
+    for module, other in content.get("stand_ins", {}).items():  # left out to save space
+        copies = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{other}.")}
+        tensors |= {f"{module}{name.removeprefix(other)}": tensor for name, tensor in copies.items()}
+    _copy_weights(built, tensors, folder / MODEL)
     return built.to(resolve_device(device)).eval()
 
 

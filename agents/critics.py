@@ -102,6 +102,11 @@ class Critic(Algorithm):
             self.target_trunk = frozen_copy(self.value_trunk)
 
     @property
+    def stand_ins(self) -> dict[str, str]:  # type: ignore[override]
+        """The online Q heads serve learning alone where a target acts."""
+        return {"q": "target_q"} if self.has_target else {}
+
+    @property
     def trains_policy(self) -> bool:
         """Whether the likelihood of the policy is a term of the loss."""
         return not (self.config.pi_beta and self.freezes_pi_beta)
