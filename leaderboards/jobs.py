@@ -129,7 +129,7 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
                 "task": plain_json(dataclasses.asdict(task)),
                 "dataset_hash": dataset_hash,
                 "agent": contestant.name,
-                **(settings if origin is None else settings | {"kind": "shared"}),
+                **(settings if origin is None else settings | {"kind": "shared", "of": settings["kind"]}),
                 "evaluation": dataclasses.asdict(suite.evaluation),
                 "library_version": library_version(),
             }

@@ -17,7 +17,9 @@ import jinja2
 import numpy as np
 import typer
 
+from leaderboards import sections
 from leaderboards.jobs import RESULTS
+from leaderboards.pictures import scene_uri
 from leaderboards.tables import GAMES_SHOWN, Imitation, Row, Run, Table, read
 from lmrl_envs.core import Episode
 from lmrl_envs.files import write_atomic
@@ -25,15 +27,16 @@ from lmrl_envs.statistics import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
 CURVE_WIDTH, CURVE_HEIGHT = 240, 90
+_ASKED_SIDE, _GUESSED_SIDE = 128, 64
 _FIGURES = ("normalised", "minus random", "seeds", "episodes", "tuning", "time", "parameters")
 
 
 def markdown(tables: Sequence[Table]) -> str:
     """One markdown table a task: mean returns with their 95 % intervals, best headline play first."""
-    return "\n\n".join(map(_markdown_table, tables)) + "\n"
+    return "\n\n".join(_markdown_table(table, tables) for table in tables) + "\n"
 
 
-def _markdown_table(table: Table) -> str:
+def _markdown_table(table: Table, tables: Sequence[Table]) -> str:
     lines = [
         f"**{_cell(table.task['name'])}**, suite `{_cell(table.suite)}`, by mean return ({table.headline})",
         "",
@@ -53,6 +56,9 @@ def _markdown_table(table: Table) -> str:
         lines += ["", *_markdown_rows(["gap to the optimum closed", "from the data", "from bc"], rows)]
     if table.imitation:
         lines += ["", told_imitation(table.imitation)]
+    for section in sections.sections(table, tables):
+        rows = [[_cell(" ".join(filter(None, told(value)))) for value in row] for row in section.rows]
+        lines += ["", f"{section.title}:", "", *_markdown_rows(section.headings, rows)]
     return "\n".join(lines)
 
 
@@ -108,6 +114,34 @@ def _with_interval(estimate: Estimate) -> str:
     return f"{_number(estimate.value)} [{_number(interval.low)}, {_number(interval.high)}]"
 
 
+def told(value: sections.Cell) -> tuple[str, str]:
+    """A cell's text, and its interval in brackets where it has one."""
+    if isinstance(value, Estimate):
+        interval = value.interval()
+        return _number(value.value), f"[{_number(interval.low)}, {_number(interval.high)}]"
+    return (value if isinstance(value, str) else _number(value)), ""
+
+
+def pictures(tables: Sequence[Table]) -> dict[int, str]:
+    """The generated scenes on the page as `data:` addresses: those asked about, and smaller ones that were guessed."""
+    games = [
+        game
+        for table in tables
+        if table.task["env_kwargs"].get("corpus", "scenes") == "scenes"
+        for row in table.rows
+        for game in sections.scenes_shown(row)
+    ]
+    asked = {game["scene"] for game in games}
+    guessed = {scene for game in games for scene in game["guesses"]} - asked
+    sizes = dict.fromkeys(sorted(guessed), _GUESSED_SIDE) | dict.fromkeys(sorted(asked), _ASKED_SIDE)
+    return {scene: scene_uri(scene, side) for scene, side in sizes.items()}
+
+
+def visible(text: str) -> str:
+    """Text with what would change how a line is read, such as control characters and overrides of direction, spelt."""
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
+
+
 def html(tables: Sequence[Table]) -> str:
     """The page."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
@@ -116,6 +150,7 @@ def html(tables: Sequence[Table]) -> str:
         .get_template("page.html.j2")
         .render(
             tables=tables,
+            pictures=pictures(tables),
             style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -184,7 +219,8 @@ def board(episode: Episode, scores: Sequence[Mapping[str, Sequence[Any]]] = ()) 
             tiles = tuple(zip(guess, after.text, strict=True))
         of_turn = next(remaining, {}) if turn.role == "agent" else {}
         tokens = tuple(map(Token, *(of_turn[name] for name in Token._fields))) if of_turn else ()
-        lines.append(Line(turn.role, turn.text, tiles, label, tokens))
+        tokens = tuple(token._replace(text=visible(token.text)) for token in tokens)
+        lines.append(Line(turn.role, visible(turn.text), tiles, label, tokens))
     return lines
 
 
@@ -264,6 +300,8 @@ def _templates() -> jinja2.Environment:
         "duration": _duration,
         "count": _count,
         "tuning": _tuning,
+        "visible": visible,
+        "told": told,
     }
     environment.globals |= {
         "board": board,
@@ -272,6 +310,10 @@ def _templates() -> jinja2.Environment:
         "told_imitation": told_imitation,
         "score_ends": score_ends,
         "q_by_turn": q_by_turn,
+        "sections": sections.sections,
+        "exploits": sections.exploits,
+        "best_of": sections.best_of,
+        "scenes_shown": sections.scenes_shown,
         "advantage_scale": advantage_scale,
         "width": CURVE_WIDTH,
         "height": CURVE_HEIGHT,

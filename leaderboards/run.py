@@ -206,7 +206,7 @@ def _reason(job: Job, code: int | None) -> str:
 
 def _scores(job: Job) -> str:
     results = json.loads(job.result.read_text(encoding="utf-8"))["eval"]
-    shown = results if job.run["kind"] in DECODED else {"return": next(iter(results.values()))}
+    shown = results if job.run.get("of", job.run["kind"]) in DECODED else {"return": next(iter(results.values()))}
     return ", ".join(f"{name} {fmean(result['returns']):.2f}" for name, result in shown.items() if result["returns"])
 
 

@@ -33,7 +33,7 @@ from lmrl_envs.statistics import (
     verdicts,
 )
 
-DECODED = ("agent", "checkpoint", "shared", "chosen")
+DECODED = ("agent", "checkpoint", "chosen")
 """Kinds of runs in which greedy and sampled are two things; the others play one way."""
 GAMES_SHOWN = 4
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Row:
     @property
     def decoded(self) -> bool:
         """Whether greedy and sampled are two things: a policy that is not a model plays one way."""
-        return self.run["kind"] in DECODED
+        return self.run.get("of", self.run["kind"]) in DECODED
 
     @property
     def seeds(self) -> list[int]:

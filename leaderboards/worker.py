@@ -87,7 +87,7 @@ def _study(run: Mapping[str, Any], done: Done) -> dict[str, Any]:
     if run["task"]["env_id"] not in STUDIES:
         return {}
     measure = load_attribute(STUDIES[run["task"]["env_id"]].measure)
-    data = _data(run) if run["kind"] != "player" else None
+    data = _data(run)
     measured: dict[int, Any] = {}  # a player's decodings are one result
     for result in done.results.values():
         if id(result) not in measured:
