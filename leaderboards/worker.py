@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,8 +24,9 @@ import numpy as np
 
 from leaderboards.jobs import SCHEMA, checkpoint_folder, named, named_parameters, our_agents, path_safe
 from leaderboards.players import Crowd, expected_return, validation_loss
+from leaderboards.scores import token_scores
 from leaderboards.studies import STUDIES
-from lmrl_envs.core import Episode, EpisodeKey, Turn
+from lmrl_envs.core import EpisodeKey, Turn
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
 from lmrl_envs.files import write_atomic
@@ -325,34 +326,6 @@ def _data(run: Mapping[str, Any], split: Literal["train", "validation"] = "train
     return chosen
 
 
-def token_scores(algorithm: Algorithm | None, episodes: Sequence[Episode]) -> list[list[dict[str, list[Any]]]]:
-    """What an agent with values thinks of its games' tokens; empty for one without.
-
-    For each episode, for each agent turn: `text` of its tokens (the last is the end of the turn), and `logp`, `q`, `v`,
-    `advantage` of each, None where undefined.
-    """
-    if algorithm is None or not episodes:
-        return []
-    from agents.batch import collate  # noqa: PLC0415  (brings torch, which an agent has loaded)
-
-    batch = collate([algorithm.encode(episode) for episode in episodes])
-    scores = algorithm.score(batch.to(next(algorithm.parameters()).device))
-    if scores.advantage.isnan().all():
-        return []
-    values = {name: tensor.cpu().numpy() for name, tensor in scores._asdict().items()}
-    ids, mask, turn = batch.input_ids[:, 1:].numpy(), batch.action_mask.numpy(), batch.turn.numpy()
-    return [
-        [
-            {
-                "text": [algorithm.tokenizer.decode([token]) for token in ids[row, at]],
-                **{name: [_rounded(value) for value in of[row, at]] for name, of in values.items()},
-            }
-            for at in _turns(mask[row], turn[row])
-        ]
-        for row in range(len(episodes))
-    ]
-
-
 def critics_report(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, Any]:
     """What `leaderboards.critics` says of an agent's values on the task's data; nothing on data it does not know."""
     from leaderboards import critics  # noqa: PLC0415  (brings torch)
@@ -362,16 +335,6 @@ def critics_report(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, An
     if run["task"]["dataset"] == _HUMAN:
         return critics.compare(algorithm, _data(run, split="validation"))
     return {}
-
-
-def _turns(mask: np.ndarray, turn: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions of each agent turn's tokens in a row, (T,) each."""
-    for number in np.unique(turn[mask]):
-        yield np.flatnonzero(mask & (turn == number))
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if math.isfinite(value) else None
 
 
 def _stop_with(parent: int) -> None:

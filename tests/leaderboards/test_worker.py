@@ -10,8 +10,9 @@ import pytest
 
 import agents
 from leaderboards.jobs import plan
+from leaderboards.scores import token_scores
 from leaderboards.suites import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
-from leaderboards.worker import perform, token_scores
+from leaderboards.worker import perform
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import EvalResult
 
