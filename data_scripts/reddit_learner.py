@@ -42,14 +42,14 @@ class TrainingConfig:
     what a row comes to.
     """
 
-    steps: int = 3_000
+    steps: int
     batch: int = 64
     lr: float = 2e-3
     warmup: int = 200
     weight_decay: float = 0.05
     clip: float = 1.0
     scrambled: float = 0.1
-    swapped: float = 0.25
+    swapped: float = 0.35
     dropout: float = 0.1
     seed: int = 0
 

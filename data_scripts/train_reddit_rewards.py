@@ -51,7 +51,8 @@ HALVES = 2
 PARENT_WORDS = 48  # that a model of upvotes reads; one of toxicity reads none
 CALIBRATION = 10  # every so manieth thread fits the temperature
 PAGE = Path(__file__).parents[1] / "docs" / "reddit.md"
-COMMENTS = 160_000  # of the part `models`, which has no end
+COMMENTS = 400_000  # of the part `models`, which has no end
+STEPS = {"toxicity": 1_500, "upvotes": 5_000}  # of a transformer; scores are far noisier than annotators
 
 
 def train_model(
@@ -81,7 +82,7 @@ def make(
     if (folder / f"{target}.json").exists() and not given.again:
         print(f"{folder.name}/{target} is there; --again makes it anew")
         return
-    config = TrainingConfig(steps=given.steps, seed=given.seed)
+    config = TrainingConfig(steps=given.steps or STEPS[target], seed=given.seed)
     begun = time.monotonic()
     model = train_model(kind, target, data, config, given.device)
     seconds = time.monotonic() - begun
@@ -117,7 +118,7 @@ def cross_validate(kind: str, target: Target, data: LabelledComments, given: arg
     fold_of = np.random.Generator(np.random.PCG64(given.seed)).permutation(len(data)) % given.folds
     for fold in range(given.folds):
         test = fold_of == fold
-        config = TrainingConfig(steps=given.steps, seed=given.seed)
+        config = TrainingConfig(steps=given.steps or STEPS[target], seed=given.seed)
         model = train_model(kind, target, data.where(~test), config, given.device)
         held = data.where(test)
         p[test] = 1 - model.score(held.parents, held.comments)[:, 0]
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="with --data: the folder to write to")
     parser.add_argument("--kind", choices=["transformer", "linear"], default="transformer", help="with --data")
     parser.add_argument("--folds", type=int, help="with --data: print the quality of so many folds, write nothing")
-    parser.add_argument("--steps", type=int, default=TrainingConfig.steps, help="of a transformer (%(default)s)")
+    parser.add_argument("--steps", type=int, help=f"of a transformer; default: {STEPS}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--again", action="store_true", help="train models that are there, too")

@@ -39,3 +39,9 @@ register_task(
         "wordle/tweets-v0",
     ),
 )
+register_task(
+    "Reddit-v0",
+    "lmrl_envs.reddit.task:RedditTask",
+    reference_scores="lmrl_envs.reddit.task:reference_scores",
+    datasets=("reddit/comments-v0",),
+)

@@ -14,6 +14,7 @@ from lmrl_envs.recipes import RECIPES, SPLITS
 from lmrl_envs.registration import TASKS, reference_scores
 
 CONFIGURATIONS: Mapping[str, list[dict[str, Any]]] = {
+    "Reddit-v0": [{"reward": reward} for reward in ("toxicity", "noisy_toxicity", "upvotes_model")],
     "Wordle-v0": [{"words": "common-40"}, {"words": "common-236"}, {"words": "common-2315"}],
 }
 """The arguments that a task is listed with; one that is not here is listed with its defaults."""
