@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from leaderboards.suite import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
@@ -16,17 +17,38 @@ def _player(name: str, factory: str, /, **arguments: Any) -> Player:
     return Player(name, f"leaderboards.players:{factory}", arguments)
 
 
+def _comments(reward: str, **variant: Any) -> Task:
+    """The reward that people gave has no environment: agents that learn from it are scored by the model of it."""
+    scored = {"reward": "upvotes_model" if reward == "upvotes_real" else reward}
+    return Task(f"{_REDDIT}-{reward}", _REDDIT, scored, "reddit/comments-v0", {"reward": reward, **variant})
+
+
+def _against_each_other(filtered: str) -> tuple[tuple[str, str], ...]:
+    """The orderings of the four agents that the paper has; `filtered` is the row of %BC."""
+    return (
+        ("ilql", "sarsa"),
+        *((values, other) for values in ("ilql", "sarsa") for other in (filtered, "bc")),
+        (filtered, "bc"),
+    )
+
+
+_WORDLE, _VISUAL, _REDDIT = "Wordle-v0", "VisualDialogue-v0", "Reddit-v0"
 _WORDLE_PLAYERS = (
     _player("random", "random_word"),
     _player("random-consistent", "random_consistent"),
     _player("entropy-greedy", "entropy_greedy"),
     _player("optimum", "optimum"),
 )
+_UNIFORM = Player("random", "leaderboards.speakers:uniform")
+_SOLVERS = tuple(replace(player, env_id=_WORDLE) for player in _WORDLE_PLAYERS[1:])
+_EMPTY = _player("empty", "empty")
+_GIBBERISH = Player("gibberish", "leaderboards.speakers:Gibberish")
 # Values need a faster target average here than the paper's .005, which goes with its tiny learning rate: a reward
 # reaches the first guess over some thirty tokens, each of which waits for that average (agents/README.md). Q of tokens
 # that nobody wrote stays too high for the default beta of 16.
 _VALUES = {"pi_beta": "@bc", "polyak": 0.3, "beta": 8.0}
 _QUICK_VALUES = _VALUES | {"lr": 1e-3, "tokens_per_batch": 2048, "beta": 4.0}  # young values: a smaller weight
+_SMALL_VALUES = _VALUES | {"lr": 1e-3}
 _FROM_BC = {"pi_ref": "@bc", "lr": 1e-3}
 _BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0, "cql_weight": 1e-4}
 _NO_CQL = {"cql_weight": 0.0}
@@ -38,7 +60,7 @@ SUITES = {
     for suite in [
         Suite(
             name="quick",
-            summary="Wordle with 40 hidden words: four agents, trained in minutes on two processor cores.",
+            summary="Wordle with 40 hidden words: six agents, trained in minutes on two processor cores.",
             tasks=(_wordle("common-40", mix="wide"),),
             training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
             tokens=7_000_000,
@@ -47,10 +69,35 @@ SUITES = {
                 Agent("filtered_bc", "filtered_bc", {"fraction": 0.2}, tokens_per_second=60_000),
                 Agent("ilql", "ilql", _QUICK_VALUES, tokens=5_000_000, tokens_per_second=35_000),
                 Agent("sarsa", "sarsa", _QUICK_VALUES, tokens=5_000_000, tokens_per_second=35_000),
+                Agent("cql", "cql", _QUICK_VALUES, tokens=5_000_000, tokens_per_second=35_000),
+                Agent("dt", "dt", tokens_per_second=60_000),
             ),
-            references=_WORDLE_PLAYERS,
+            references=(_UNIFORM, *_SOLVERS),
             seeds=(0,),
             evaluation=Evaluation(episodes=512),
+        ),
+        *(
+            Suite(
+                name=name,
+                summary="Small agents whose checkpoints the suite quick plays (`python -m leaderboards.export`).",
+                tasks=(task,),
+                training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
+                tokens=3_000_000,
+                agents=(
+                    Agent("bc", "bc", tokens_per_second=40_000),
+                    Agent("filtered_bc", "filtered_bc", {"fraction": 0.2}, tokens_per_second=40_000),
+                    Agent("ilql", "ilql", values | {"tau": tau}, tokens=2_000_000, tokens_per_second=20_000),
+                    Agent("sarsa", "sarsa", values, tokens=2_000_000, tokens_per_second=20_000),
+                    Agent("cql", "cql", values, tokens=2_000_000, tokens_per_second=20_000),
+                    Agent("dt", "dt", tokens_per_second=40_000),
+                ),
+                references=(_UNIFORM,),
+                seeds=(0,),
+                evaluation=Evaluation(episodes=256, headline=headline),
+            )
+            for name, task, values, tau, headline in (
+                ("small-reddit", _comments("toxicity"), _SMALL_VALUES | {"cql_weight": 0.25}, 0.6, "sampled"),
+            )
         ),
         Suite(
             name="smoke",
@@ -65,7 +112,7 @@ SUITES = {
                 *(Agent(name, name, {"pi_beta": "@bc"}) for name in ("ilql", "sarsa", "awr", "cql", "mc", "psi")),
                 *(Agent(name, name, {"pi_ref": "@bc"}) for name in _LIKELIHOOD),
             ),
-            references=_WORDLE_PLAYERS[:1],
+            references=(_UNIFORM,),
             seeds=(0,),
             evaluation=Evaluation(episodes=16),
             one_process=True,
@@ -97,14 +144,7 @@ SUITES = {
             ),
             seeds=(0, 1, 2, 3, 4),
             evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all"), critics=True),
-            pairs=(
-                ("ilql", "sarsa"),
-                ("ilql", "filtered_bc-chosen"),
-                ("ilql", "bc"),
-                ("sarsa", "filtered_bc-chosen"),
-                ("sarsa", "bc"),
-                ("filtered_bc-chosen", "bc"),
-            ),
+            pairs=_against_each_other("filtered_bc-chosen"),
             margin=0.1,
             frozen=True,
         ),
@@ -135,6 +175,31 @@ SUITES = {
             pairs=(("ilql", "sarsa"), ("ilql-no-cql", "sarsa-no-cql"), ("ilql", "filtered_bc"), ("ilql", "bc")),
             margin=0.1,
             frozen=True,
+        ),
+        Suite(
+            name="reddit",
+            summary="Replies to comments, judged by a trained network whose mistakes are known.",
+            tasks=tuple(map(_comments, ("toxicity", "noisy_toxicity", "upvotes_model", "upvotes_real"))),
+            training=_MUON,
+            tokens=4_000_000,
+            agents=(
+                Agent("bc", "bc", tokens=12_000_000, tokens_per_second=12_000, shared=True),
+                Agent("filtered_bc", "filtered_bc", _FROM_BC | {"fraction": 0.2}, 2_000_000, tokens_per_second=12_000),
+                Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.6, "cql_weight": 0.25}, tokens_per_second=8_000),
+                Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 0.25}, tokens_per_second=8_000),
+            ),
+            references=(
+                _UNIFORM,
+                _EMPTY,
+                _GIBBERISH,
+                Player("best-constant", "leaderboards.speakers:best_constant"),
+                BestOf("bc-best-of-16", "bc"),
+            ),
+            seeds=(0, 1, 2, 3, 4),
+            evaluation=Evaluation(episodes=1024, headline="sampled", looks=Looks(count=10, episodes=128)),
+            pairs=_against_each_other("filtered_bc"),
+            margin=0.1,
+            margins={f"{_REDDIT}-upvotes_model": 0.3, f"{_REDDIT}-upvotes_real": 0.3},
         ),
     ]
 }
