@@ -346,6 +346,8 @@ class Table:
         if base is None or self.best is None:
             return None
         way, estimate = self.best - base, row.estimate(self.headline)
+        if way <= 0:
+            return None  # nothing is left to close
         return Estimate(
             (estimate.value - base) / way, estimate.standard_error / abs(way), estimate.degrees, estimate.method
         )
@@ -357,6 +359,8 @@ class Table:
         means = dict(zip(row.seeds, row.means(self.headline), strict=True))
         bases = dict(zip(bc.seeds, bc.means(self.headline), strict=True))
         common = sorted(means.keys() & bases.keys())
+        if any(bases[seed] >= self.best for seed in common):
+            return None
         if len(common) < 2:
             return self._gap(row, fmean(bases.values()))
         return seed_mean([(means[seed] - bases[seed]) / (self.best - bases[seed]) for seed in common])
