@@ -53,6 +53,7 @@ _FROM_BC = {"pi_ref": "@bc", "lr": 1e-3}
 _BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0, "cql_weight": 1e-4}
 _NO_CQL = {"cql_weight": 0.0}
 _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3e-3, "warmup": 200, "save_every": 500}
+_WATCHED = {"eval_every": 500}
 _LIKELIHOOD = ("alol", "alol_ref_free", "alol_seq", "alol_kl", "rlol", "refit", "swift", "iqlearn")
 
 SUITES = {
@@ -183,7 +184,7 @@ SUITES = {
             training=_MUON,
             tokens=4_000_000,
             agents=(
-                Agent("bc", "bc", tokens=12_000_000, tokens_per_second=12_000, shared=True),
+                Agent("bc", "bc", _WATCHED, tokens=12_000_000, tokens_per_second=12_000, shared=True),
                 Agent("filtered_bc", "filtered_bc", _FROM_BC | {"fraction": 0.2}, 2_000_000, tokens_per_second=12_000),
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.6, "cql_weight": 0.25}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 0.25}, tokens_per_second=8_000),

@@ -216,6 +216,11 @@ class Row:
         return fmean(known) if known else None
 
     @property
+    def validated(self) -> bool:
+        """Whether its validation loss was seen in the course of training."""
+        return sum("validation_loss" in point for point in self.runs[0].train["curve"]) > 1
+
+    @property
     def watched_openers(self) -> bool:
         """Whether its preference among openers was seen in the course of training."""
         return any("opener_share" in point for point in self.runs[0].train["curve"])
