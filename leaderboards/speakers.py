@@ -94,9 +94,10 @@ def best_constant(
     def earned(text: str, count: int) -> float:
         return float(np.mean([reply.reward for reply in task.reply(states[:count], [text] * count)]))
 
-    promising = sorted(texts, key=lambda text: -earned(text, 32))[:8]
+    few = min(32, episodes)
+    promising = sorted(texts, key=lambda text: -earned(text, few))[:8]
     chosen = max(promising, key=lambda text: earned(text, episodes))
-    tuning = {"trials": len(texts), "episodes": 32 * len(texts) + episodes * len(promising)}
+    tuning = {"trials": len(texts), "episodes": few * len(texts) + episodes * len(promising)}
     return Tuned([chosen], name="best-constant", tuning=tuning)
 
 

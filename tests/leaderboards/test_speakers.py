@@ -40,7 +40,7 @@ class Ranks(TextTask[Any]):
     def reply(self, states: Any, actions: Any) -> list[Reply[Any]]:
         made = []
         for state, action in zip(states, actions, strict=True):
-            ranks = _State((*state, (state[-1] + 1) / 2 ** (WORTH.get(action, 0) / 4) - 1))
+            ranks = _State((*state, (state[-1] + 1) / 2 ** (WORTH.get(action, 0) / 8) - 1))
             made.append(Reply(ranks, "yes", {}, float(len(action)) / 100, len(ranks) > 3))
         return made
 
