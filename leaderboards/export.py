@@ -15,9 +15,7 @@ import typer
 
 from leaderboards.jobs import REPOSITORY, our_agents, path_safe
 from leaderboards.suite import Agent, Suite
-from leaderboards.suites import get_suite
-
-CHECKPOINTS = REPOSITORY / "leaderboards" / "checkpoints"
+from leaderboards.suites import CHECKPOINTS, get_suite
 
 
 def export(suite: Suite, runs: Path, out: Path) -> list[Path]:
@@ -59,7 +57,7 @@ def export(suite: Suite, runs: Path, out: Path) -> list[Path]:
 def main(
     suite: Annotated[list[str], typer.Option(help="Which suite; can be given several times.")],
     runs: Annotated[Path, typer.Option(help="Folder of its runs.")] = Path("runs"),
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = CHECKPOINTS,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = REPOSITORY / CHECKPOINTS,
 ) -> None:
     """Exports the agents of suites, which must have been trained."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from leaderboards.suite import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
@@ -15,6 +16,11 @@ def _wordle(words: str, dataset: str = "wordle/human-v0", **variant: Any) -> Tas
 
 def _player(name: str, factory: str, /, **arguments: Any) -> Player:
     return Player(name, f"leaderboards.players:{factory}", arguments)
+
+
+def _dialogues(reward: str, **variant: Any) -> Task:
+    variant = {"reward": reward, **variant}
+    return Task(f"{_VISUAL}-{reward}", _VISUAL, {"reward": reward}, "visual-dialogue/human-v0", variant)
 
 
 def _comments(reward: str, **variant: Any) -> Task:
@@ -33,6 +39,14 @@ def _against_each_other(filtered: str) -> tuple[tuple[str, str], ...]:
 
 
 _WORDLE, _VISUAL, _REDDIT = "Wordle-v0", "VisualDialogue-v0", "Reddit-v0"
+_SMALL = (_dialogues("yn"), _comments("toxicity"))
+"""Tasks of which the repository keeps small checkpoints, where they have been exported."""
+CHECKPOINTS = "leaderboards/checkpoints"
+_KEPT = {
+    task.name: f"{CHECKPOINTS}/{task.name}"
+    for task in _SMALL
+    if Path(__file__).parents[1].joinpath(CHECKPOINTS, task.name).is_dir()
+}
 _WORDLE_PLAYERS = (
     _player("random", "random_word"),
     _player("random-consistent", "random_consistent"),
@@ -61,8 +75,12 @@ SUITES = {
     for suite in [
         Suite(
             name="quick",
-            summary="Wordle with 40 hidden words: six agents, trained in minutes on two processor cores.",
-            tasks=(_wordle("common-40", mix="wide"),),
+            summary="Six agents in minutes on two processor cores: trained here on Wordle with 40 hidden words, before "
+            "on the other two tasks.",
+            tasks=(
+                _wordle("common-40", mix="wide"),
+                *(replace(task, variant={**task.variant, "games": 2_000}) for task in _SMALL if task.name in _KEPT),
+            ),
             training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
             tokens=7_000_000,
             agents=(
@@ -76,6 +94,7 @@ SUITES = {
             references=(_UNIFORM, *_SOLVERS),
             seeds=(0,),
             evaluation=Evaluation(episodes=512),
+            checkpoints=_KEPT,
         ),
         *(
             Suite(
@@ -97,13 +116,17 @@ SUITES = {
                 evaluation=Evaluation(episodes=256, headline=headline),
             )
             for name, task, values, tau, headline in (
-                ("small-reddit", _comments("toxicity"), _SMALL_VALUES | {"cql_weight": 0.25}, 0.6, "sampled"),
+                ("small-visual-dialogue", _SMALL[0], _SMALL_VALUES | {"cql_weight": 1.0}, 0.7, "greedy"),
+                ("small-reddit", _SMALL[1], _SMALL_VALUES | {"cql_weight": 0.25}, 0.6, "sampled"),
             )
         ),
         Suite(
             name="smoke",
             summary="Every agent for 50 steps: shows that all of them run, and nothing about how well they play.",
-            tasks=(_wordle("common-40", mix="wide", games=2_000),),
+            tasks=(
+                _wordle("common-40", mix="wide", games=2_000),
+                _comments("toxicity", games=2_000),
+            ),
             training={"model": "tiny", "tokens_per_batch": 512, "lr": 2e-3, "warmup": 5, "save_every": 50},
             tokens=50 * 512,
             agents=(
@@ -176,6 +199,40 @@ SUITES = {
             pairs=(("ilql", "sarsa"), ("ilql-no-cql", "sarsa-no-cql"), ("ilql", "filtered_bc"), ("ilql", "bc")),
             margin=0.1,
             frozen=True,
+        ),
+        Suite(
+            name="visual-dialogue",
+            summary="Questions about an image that is never seen, learned from people of all skills.",
+            tasks=tuple(map(_dialogues, ("standard", "yn", "conservative_yn"))),
+            training=_MUON,
+            tokens=5_000_000,
+            agents=(
+                Agent("bc", "bc", _WATCHED, tokens=8_000_000, tokens_per_second=12_000, shared=True),
+                Agent("filtered_bc", "filtered_bc", _FROM_BC | {"fraction": 0.2}, 1_000_000, tokens_per_second=12_000),
+                Agent(
+                    "filtered_bc-10", "filtered_bc", _FROM_BC | {"fraction": 0.1}, 1_000_000, tokens_per_second=12_000
+                ),
+                Agent(
+                    "filtered_bc-30", "filtered_bc", _FROM_BC | {"fraction": 0.3}, 1_000_000, tokens_per_second=12_000
+                ),
+                Chosen("filtered_bc-chosen", ("filtered_bc", "filtered_bc-10", "filtered_bc-30"), episodes=128),
+                Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.7, "cql_weight": 1.0}, tokens_per_second=8_000),
+                Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 1.0}, tokens_per_second=8_000),
+            ),
+            references=(
+                replace(_UNIFORM, shared=True),
+                replace(_EMPTY, shared=True),
+                replace(_GIBBERISH, shared=True),
+                Player("best-list", "leaderboards.speakers:best_list"),
+                Agent(
+                    "expert-bc", "bc", behaviours=("expert",), tokens=2_000_000, tokens_per_second=12_000, shared=True
+                ),
+                BestOf("bc-best-of-16", "bc", shared=True),
+            ),
+            seeds=(0, 1, 2, 3, 4),
+            evaluation=Evaluation(episodes=512, looks=Looks(count=10, episodes=64)),
+            pairs=_against_each_other("filtered_bc-chosen"),
+            margin=0.5,
         ),
         Suite(
             name="reddit",
