@@ -145,17 +145,19 @@ def visible(text: str) -> str:
 def html(tables: Sequence[Table]) -> str:
     """The page."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    return (
-        _templates()
-        .get_template("page.html.j2")
-        .render(
-            tables=tables,
-            pictures=pictures(tables),
-            style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    return page(
+        "page.html.j2",
+        tables=tables,
+        pictures=pictures(tables),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def page(template: str, **values: Any) -> str:
+    """A self-contained page of one of `templates/`, which has the pages' common style as `style`."""
+    style = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    return _templates().get_template(template).render(style=style, **values)
 
 
 def write(runs: Path, page: Path, results: Path | None = None) -> list[Table]:

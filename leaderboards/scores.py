@@ -22,19 +22,24 @@ def token_scores(algorithm: Algorithm | None, episodes: Sequence[Episode]) -> li
     """
     if algorithm is None:
         return []
+    scored = scored_turns(algorithm, episodes)
+    valued = any(value is not None for game in scored for turn in game for value in turn["advantage"])
+    return scored if valued else []
+
+
+def scored_turns(algorithm: Algorithm, episodes: Sequence[Episode]) -> list[list[dict[str, list[Any]]]]:
+    """As `token_scores`, of any agent: one without values knows `logp` alone."""
     from agents.batch import collate  # noqa: PLC0415  (brings torch, which an agent has loaded)
 
     rows = [algorithm.encode(episode) for episode in episodes]
     fitting = [place for place, row in enumerate(rows) if len(row.ids) <= algorithm.context_length]
+    scored: list[list[dict[str, list[Any]]]] = [[] for _ in episodes]
     if not fitting:
-        return []
+        return scored
     batch = collate([rows[place] for place in fitting])
     scores = algorithm.score(batch.to(next(algorithm.parameters()).device))
-    if scores.advantage.isnan().all():
-        return []
     values = {name: tensor.cpu().numpy() for name, tensor in scores._asdict().items()}
     ids, mask, turn = batch.input_ids[:, 1:].numpy(), batch.action_mask.numpy(), batch.turn.numpy()
-    scored: list[list[dict[str, list[Any]]]] = [[] for _ in episodes]
     for row, place in enumerate(fitting):
         scored[place] = [
             {
