@@ -122,6 +122,8 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
         for entered in contestants:
             if entered.env_id not in (None, task.env_id):
                 continue
+            if task.name in suite.checkpoints and isinstance(entered, Agent) and entered not in suite.agents:
+                continue  # a newcomer, and the suite has little to learn from there
             contestant = _on_task(suite, task, entered)
             origin = _origin(suite, task, entered) if contestant is entered else None
             settings = resolved[entered.name] if contestant is entered else _resolve(suite, contestant)

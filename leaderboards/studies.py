@@ -7,18 +7,21 @@ for what is not trained, and `data` are the task's logs. It stands in a result f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class Study(NamedTuple):
     """Functions as `"module:name"`.
 
     `rescore(run, record)` gives the results of another run, whose file's content is `record`, under the rewards of
-    `run`; None where rewards do not follow from the words alone.
+    `run`; None where rewards do not follow from the words alone. `validation` are the environment's arguments for
+    episodes in which settings are chosen.
     """
 
     measure: str
     rescore: str | None = None
+    validation: Mapping[str, Any] = {"part": "validation"}
 
 
 STUDIES = {

@@ -150,7 +150,7 @@ class Suite:
 
     `pairs` are the orderings that the suite asks about, `margin` the difference in return below which two agents count
     as tied (`margins`: on tasks where it is another), all named before anything is trained. `checkpoints` maps tasks on
-    which the suite's agents are not trained to folders that have an exported agent of each name. Where `frozen`, the
+    which nobody is trained to folders that have an exported agent of each name of the suite's. Where `frozen`, the
     suite no longer changes, and its results can be published. With `one_process`, the runs of a task are done one after
     the other in one process, which saves the seconds that each takes to start.
     """

@@ -225,7 +225,7 @@ SUITES = {
                 replace(_GIBBERISH, shared=True),
                 Player("best-list", "leaderboards.speakers:best_list"),
                 Agent(
-                    "expert-bc", "bc", behaviours=("expert",), tokens=2_000_000, tokens_per_second=12_000, shared=True
+                    "expert-bc", "bc", behaviours=("expert",), tokens=1_000_000, tokens_per_second=12_000, shared=True
                 ),
                 BestOf("bc-best-of-16", "bc", shared=True),
             ),

@@ -181,13 +181,15 @@ def _shared(run: Mapping[str, Any], folder: Path) -> Done:
 
 def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
     """Plays the candidates on other episodes than the evaluation's, and the best of them on these."""
-    evaluation, config = run["evaluation"], run["config"]
+    evaluation, config, task = run["evaluation"], run["config"], run["task"]
+    apart = STUDIES[task["env_id"]].validation if task["env_id"] in STUDIES else {}
+    trying = {**run, "task": {**task, "env_kwargs": {**task["env_kwargs"], **apart}}}
     decoding = evaluation["decodings"][evaluation["headline"]]
     needed = {name: _needed(folder, name) for name in config["among"]}
     candidates = {name: our_agents().load(checkpoint) for name, (checkpoint, _) in needed.items()}
     tried = {
         name: _play(
-            run, algorithm.policy(**decoding), episodes=config["episodes"], repeats=1, seed=evaluation["seed"] + 1
+            trying, algorithm.policy(**decoding), episodes=config["episodes"], repeats=1, seed=evaluation["seed"] + 1
         )
         for name, algorithm in candidates.items()
     }

@@ -115,3 +115,6 @@ def test_on_a_task_with_checkpoints_the_agents_are_played_and_not_trained(done, 
     perform(job.folder)
     assert record(job)["eval"]["greedy"]["returns"] == record(jobs["first", "bc"])["eval"]["greedy"]["returns"]
     assert Checkpoint("bc", str(kept)).needs == ()
+    newcomer = Agent("pkg:New", "bc")
+    tasks = [job.run["task"]["name"] for job in plan(suite, [newcomer], tmp_path, tmp_path)]
+    assert tasks == ["first"]
