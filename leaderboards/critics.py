@@ -1,6 +1,7 @@
 """Trained critics of Wordle beside exact values, and which first words of branching data they prefer.
 
-A critic's Q of a word is min target-Q at the word's end-of-turn token.
+A critic's Q of a word is min target-Q at the word's end-of-turn token, the Q that guides its play: of `mc`, which has
+no target network, the least of its heads; of `psi`, in units of reward, less what later divergence from pi_beta costs.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from leaderboards.estimators import doubly_robust, effective_games, importance_w
 from leaderboards.fqe import Fitted, FQEConfig, Outcomes, fit
 from leaderboards.game_tree import CrowdChances, GameTree
 from leaderboards.jobs import RESULTS
+from leaderboards.ope_page import ESTIMATORS
 from leaderboards.targets import Target, thirty
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.devices import set_threads
@@ -39,7 +40,6 @@ from lmrl_envs.wordle.behaviours import mixture
 from lmrl_envs.wordle.solvers import Rules
 from lmrl_envs.wordle.task import WordleTask
 
-ESTIMATORS = {"fqe": "FQE", "pdwis": "PDWIS", "dr": "doubly robust", "v_start": "V at the start"}
 CLOSE = 0.15
 """An estimate this near to the true return counts as right."""
 DATASET = "wordle/human-v0"

@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 import typer
 
-from leaderboards import sections
+from leaderboards import ope_page, sections
 from leaderboards.jobs import RESULTS
 from leaderboards.pictures import scene_uri
 from leaderboards.tables import GAMES_SHOWN, Imitation, Row, Run, Table, read
@@ -28,7 +28,7 @@ from lmrl_envs.statistics import Estimate
 TEMPLATES = Path(__file__).parent / "templates"
 CURVE_WIDTH, CURVE_HEIGHT = 240, 90
 _ASKED_SIDE, _GUESSED_SIDE = 128, 64
-_FIGURES = ("normalised", "minus random", "seeds", "episodes", "tuning", "time", "parameters")
+_FIGURES = ("normalised", "minus random", "seeds", "episodes", "tuning", "time", "parameters", "passes", "frozen")
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -86,6 +86,8 @@ def _markdown_figures(table: Table, row: Row) -> list[str]:
         _tuning(row.tuning),
         _duration(row.seconds),
         _count(row.parameters),
+        _count(row.forward_passes),
+        _bytes(row.extra_bytes),
     ]
 
 
@@ -142,12 +144,13 @@ def visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
 
 
-def html(tables: Sequence[Table]) -> str:
-    """The page."""
+def html(tables: Sequence[Table], ope: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The page; `ope` are records of `leaderboards.ope`."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return page(
         "page.html.j2",
         tables=tables,
+        ope=ope,
         pictures=pictures(tables),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -163,7 +166,7 @@ def page(template: str, **values: Any) -> str:
 def write(runs: Path, page: Path, results: Path | None = None) -> list[Table]:
     """Writes the page of a folder of runs, and of published results, and its markdown tables beside it."""
     tables = read(runs) if results is None else read(results, runs)
-    write_atomic(page, html(tables))
+    write_atomic(page, html(tables, ope_page.records(results or runs)))
     write_atomic(page.with_suffix(".md"), markdown(tables))
     return tables
 
@@ -302,6 +305,7 @@ def _templates() -> jinja2.Environment:
         "duration": _duration,
         "count": _count,
         "tuning": _tuning,
+        "bytes": _bytes,
         "visible": visible,
         "told": told,
     }
@@ -317,6 +321,9 @@ def _templates() -> jinja2.Environment:
         "best_of": sections.best_of,
         "scenes_shown": sections.scenes_shown,
         "advantage_scale": advantage_scale,
+        "scatter": ope_page.scatter,
+        "estimators": ope_page.ESTIMATORS,
+        "side": ope_page.SIDE,
         "width": CURVE_WIDTH,
         "height": CURVE_HEIGHT,
     }
@@ -360,6 +367,11 @@ def _count(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:g}"
+
+
+def _bytes(value: float | None) -> str:
+    """A size in megabytes."""
+    return "–" if value is None else f"{value / 1e6:.1f} MB"
 
 
 def _cell(text: str) -> str:

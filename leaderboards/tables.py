@@ -209,6 +209,16 @@ class Row:
         return self.runs[0].train["cost"].get("parameters")
 
     @property
+    def forward_passes(self) -> int | None:
+        """Trunk passes in a step of training."""
+        return self.runs[0].train["cost"].get("forward_passes")
+
+    @property
+    def extra_bytes(self) -> int | None:
+        """Memory that training holds besides the trained parameters and their optimiser: frozen networks."""
+        return self.runs[0].train["cost"].get("extra_bytes")
+
+    @property
     def validation_loss(self) -> float | None:
         """In nats an agent token when training ended, mean over seeds."""
         losses = [run.train["curve"][-1].get("validation_loss") for run in self.runs if run.train["curve"]]

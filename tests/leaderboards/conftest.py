@@ -14,6 +14,8 @@ WriteResult = Callable[..., None]
 
 GAME = (Turn("agent", "geese", -1.0), Turn("env", "byybb"), Turn("agent", "elder", 0.0), Turn("env", "ggggg"))
 
+COST = {"parameters": 1_234_567, "seconds": 60.0}
+
 
 def eval_result(
     returns: Sequence[float], turns: Sequence[Turn], metrics: Mapping[str, float], tuning: Mapping[str, Any]
@@ -60,6 +62,7 @@ def write_result(tmp_path: Path) -> WriteResult:
         curve: Sequence[Mapping[str, float]] = (),
         tuning: Mapping[str, Any] | None = None,
         published: bool = False,
+        cost: Mapping[str, float] | None = None,
         **more: Any,
     ) -> None:
         run: dict[str, Any] = {
@@ -82,7 +85,10 @@ def write_result(tmp_path: Path) -> WriteResult:
         record = {
             "schema": 1,
             "run": run,
-            "train": {"curve": list(curve), "cost": {"parameters": 1_234_567, "seconds": 60.0} if curve else {}},
+            "train": {
+                "curve": list(curve),
+                "cost": cost or ({"parameters": 1_234_567, "seconds": 60.0} if curve else {}),
+            },
             "eval": {
                 name: eval_result(values, turns, metrics or {}, tuning or {}).to_json()
                 for name, values in results.items()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents import algorithm_class
 from agents.batch import collate
 from agents.bc import BC
 from agents.ilql import ILQL, ILQLConfig
@@ -120,6 +121,32 @@ def test_other_data_have_no_exact_values(dataset_id, given):
         ValueError, match=f"exact values are known of wordle/human-v0 with answers='all', got {dataset_id}"
     ):
         compare(critic(), data)
+
+
+VALUE_AGENTS = ("ilql", "sarsa", "awr", "cql", "mc", "psi")
+
+
+@pytest.mark.parametrize("name", VALUE_AGENTS)
+def test_every_agent_with_values_says_q_at_a_word_s_end(validation, name):
+    """Its guiding heads say -.7 and 4.3 there; of psi they are rewards divided by its scale."""
+    torch.set_num_threads(1)
+    cls = algorithm_class(name)
+    agent = cls(cls.Config(model=NANO, gamma_turn=0.5), wordle_tokenizer(), seed=3)
+    with torch.no_grad():
+        for head, value in zip(agent.acting_q, (-0.7, 4.3), strict=True):
+            head.out.weight.zero_()
+            head.out.bias.fill_(99.0)
+            head.out.bias[agent.tokenizer.eot_agent] = value
+    expected = -0.7 * getattr(agent.config, "scale", 1.0)
+    games = validation[:10]
+    for game, Q in zip(games, end_of_turn_q(agent, games), strict=True):
+        np.testing.assert_allclose(Q, [expected] * (len(game.turns) // 2), atol=1e-5)
+    report = compare(agent, games)
+    assert report["q"] == pytest.approx(expected)
+    assert report["gamma_turn"] == 0.5
+    assert sum(report["regret"]["own"]) == pytest.approx(-1 - report["regret"]["return"])
+    preferred = openers(agent, load_dataset("wordle/branching-v0", words="common-40", games=4))
+    assert list(preferred["q"].values()) == pytest.approx([expected] * len(preferred["q"]), abs=1e-5)
 
 
 def test_agents_without_a_critic_are_refused(validation):

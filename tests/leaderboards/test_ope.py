@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from leaderboards import ope_page
 from leaderboards.estimators import effective_games, importance_weights
 from leaderboards.fqe import FQEConfig, Outcomes, fit
 from leaderboards.game_tree import CrowdChances, GameTree
 from leaderboards.ope import ESTIMATORS, estimates, summary, told
+from leaderboards.render import write
 from leaderboards.targets import Drawn, Opening, Outsider, Softened, Target, thirty
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.recipes import MIXES
@@ -153,3 +155,27 @@ def test_the_summary_counts_what_is_close_of_all():
         "close": 0.15,
     }
     assert [table.row_count for table in told(record)] == [2, 4]
+
+
+def test_estimates_stand_on_the_page(tmp_path):
+    rows = [
+        {"policy": "<b>x", "exact": -1.0, "fqe": -1.1, "pdwis": None, "dr": -1.0, "v_start": -3.0},
+        {"policy": "y", "exact": -2.0, "fqe": -2.5, "pdwis": -2.0, "dr": -2.0, "v_start": -1.0},
+    ]
+    policies = [{**row, "effective_games": 5.0, "outside": 0.25} for row in rows]
+    about = {"dataset": "wordle/human-v0", "variant": {"mix": "wide"}, "games": 2000, "close": 0.15}
+    (tmp_path / "ope").mkdir()
+    (tmp_path / "ope" / "some.json").write_text(json.dumps({**about, "policies": policies, "summary": summary(rows)}))
+    (record,) = ope_page.records(tmp_path)
+    drawn = ope_page.scatter(record, "fqe")  # axes from -3 to -1, 100 units a point of return
+    assert (drawn.low, drawn.high, drawn.band) == (-3.0, -1.0, 15.0)
+    assert [(dot.x, dot.y, dot.close) for dot in drawn.dots] == [(200.0, 10.0, True), (100.0, 150.0, False)]
+    assert ope_page.scatter(record, "pdwis").missing == ["<b>x"]
+    page = tmp_path / "page.html"
+    write(tmp_path, page)
+    text = page.read_text()
+    assert '<circle cx="100.0" cy="150.0" r="3.2" class="missed">' in text
+    assert text.count("<circle ") == 7
+    assert "nothing to say of &lt;b&gt;x" in text
+    assert "<b>x" not in text
+    assert '<td class="n">1 of 2</td>' in text

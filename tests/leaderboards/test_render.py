@@ -90,7 +90,7 @@ def test_markdown_is_a_table_with_a_row_for_everybody(tmp_path, write_result):
     write_result("random", RANDOM, kind="player")
     write_result("my|policy:Mine", PLAYED)
     lines = [line for line in markdown([only_table(tmp_path)]).splitlines() if line.startswith("|")]
-    assert [line.replace("\\|", "").count("|") for line in lines] == [11] * 4
+    assert [line.replace("\\|", "").count("|") for line in lines] == [13] * 4
     assert "| seeds | episodes |" in lines[0]
     assert lines[2].startswith("| my\\|policy:Mine | \N{MINUS SIGN}2.00 [")
     assert lines[3].startswith(
@@ -107,6 +107,14 @@ def test_what_was_run_here_is_told_from_what_is_published(tmp_path, write_result
     assert "| mine (run here) |" in text
     assert "| mine |" in markdown(read(tmp_path / "runs"))
     assert html(tables).count('title="Not among the published results: it was run on this machine">run here<') == 1
+
+
+def test_what_an_agent_costs_stands_beside_its_score(tmp_path, write_result):
+    cost = {"parameters": 1_234_567, "seconds": 60.0, "forward_passes": 3, "extra_bytes": 2_469_134}
+    write_result("ilql", PLAYED, curve=CURVE, cost=cost)
+    table = only_table(tmp_path)
+    assert markdown([table]).splitlines()[4].endswith("| 1.23 M | 3 | 2.5 MB |")
+    assert "1.23 M<span>3 passes, +2.5 MB</span>" in html([table])
 
 
 def test_a_folder_without_results_says_what_to_do(tmp_path):

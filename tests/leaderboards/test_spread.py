@@ -1,0 +1,112 @@
+"""Grids of settings: what is chosen, what is told, and a tiny one on Wordle from end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from leaderboards.jobs import our_agents
+from leaderboards.spread import GRIDS, Grid, chosen, get_grid, report, run, spread, told
+from leaderboards.suite import Player, Task
+
+NANO = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 96}
+
+
+def tiny(**more) -> Grid:
+    words = {"words": ["fight", "light", "might"]}
+    task = Task("wordle", "Wordle-v0", words, "wordle/human-v0", words | {"mix": "wide", "games": 100})
+    given = {
+        "name": "tiny",
+        "trial_task": task,
+        "final_task": task,
+        "training": {"model": NANO, "tokens_per_batch": 512, "warmup": 1},
+        "tokens": 1024,
+        "trials": {
+            "bc": ({"lr": 1e-2}, {"lr": 1e-4}),
+            "ilql": ({"pi_beta": "@bc-1", "tau": 0.7}, {"pi_beta": "@bc-1", "tau": 0.9}),
+        },
+        "random": Player("random", "leaderboards.players:random_word"),
+        "trial_episodes": 8,
+        "final_episodes": 16,
+        "final_seeds": (1, 2),
+        "one_process": True,
+    }
+    return Grid(**given | more)
+
+
+def test_the_best_trial_is_chosen_and_the_spread_is_over_all():
+    scores = {"bc-1": -3.0, "bc-2": -4.0, "ilql-1": -2.5, "ilql-2": -1.5}
+    grid = tiny()
+    assert {name: trial.name for name, trial in chosen(grid, scores).items()} == {"bc": "bc-1", "ilql": "ilql-2"}
+    assert spread([-2.5, -1.5, -4.5]) == {"best": -1.5, "median": -2.5, "sd": pytest.approx((14 / 6) ** 0.5)}
+    record = report(grid, scores, {"ilql": [-2.0, -3.0]})
+    assert record["agents"]["ilql"]["chosen"] == "ilql-2"
+    assert record["agents"]["ilql"]["scores"] == [-2.5, -1.5]
+    assert record["agents"]["bc"]["fresh"] == []
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(told(record))
+    # two seeds: mean -2.5, t(1) at .975 = 12.706 times .5
+    assert "-8.85 … 3.85" in console.export_text().splitlines()[1]
+
+
+def test_unequal_numbers_of_trials_are_refused():
+    with pytest.raises(ValueError, match=r"got \[1, 2\]"):
+        tiny(trials={"bc": ({},), "ilql": ({}, {})})
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_committed_grids_fit_the_agents_and_their_time(name):
+    grid = get_grid(name)
+    assert all(len(settings) == 8 for settings in grid.trials.values())
+    assert sum(grid.hours().values()) <= 12
+    for trial in grid.all_trials():
+        config = our_agents().algorithm_class(trial.algorithm).Config(**{**grid.training, **trial.config})
+        assert all(getattr(config, key) == value for key, value in trial.config.items())
+    for settings in grid.trials.values():
+        assert len({json.dumps(trial, sort_keys=True) for trial in map(dict, settings)}) == 8
+    assert grid.trial_task != grid.final_task
+
+
+def test_the_ablation_is_of_the_papers_eight_agents():
+    assert set(get_grid("visual-dialogue-yn").trials) == {
+        "ilql", "awr", "sarsa", "dt", "cql", "filtered_bc", "psi", "bc"
+    }  # fmt: skip
+
+
+def test_a_dry_run_tells_the_trials_and_the_hours():
+    import typer
+
+    from leaderboards.spread import main
+
+    app = typer.Typer(add_completion=False)
+    app.command()(main)
+    done = CliRunner().invoke(app, ["--dry-run", "--jobs", "2"])
+    assert done.exit_code == 0
+    assert done.output.count("\n") == 65
+    assert "64 trials, 8 agents" in done.output
+    with pytest.raises(ValueError, match="visual-dialogue-yn"):
+        get_grid("visual-dialog-yn")
+
+
+@pytest.mark.slow
+def test_a_grid_from_end_to_end(tmp_path):
+    grid = tiny()
+    console = Console(quiet=True)
+    record, failed = run(grid, tmp_path, 1, console)
+    assert failed == []
+    for name, row in record["agents"].items():
+        assert len(row["scores"]) == 2
+        assert row["best"] == max(row["scores"])
+        assert row["chosen"] in (f"{name}-1", f"{name}-2")
+        assert len(row["fresh"]) == 2
+    result = json.loads((tmp_path / "tiny-best/wordle/ilql-best/seed2/result.json").read_text())
+    best = int(record["agents"]["ilql"]["chosen"][-1])
+    assert result["run"]["config"]["tau"] == (0.7, 0.9)[best - 1]
+    assert len(result["eval"]["greedy"]["returns"]) == 16
+    assert result["run"]["evaluation"]["seed"] == 0
+    again, _ = run(dataclasses.replace(grid), tmp_path, 1, console)
+    assert again == record
