@@ -49,7 +49,7 @@ class Outcomes(NamedTuple):
     """(M,)"""
     action: np.ndarray
     """(M,)"""
-    count: np.ndarray
+    times: np.ndarray
     """(M,) how often it was logged"""
     reward: np.ndarray
     """(M,)"""
@@ -112,7 +112,7 @@ def fit(
         torch.manual_seed(config.seed)
         network = QNetwork(int(features.max()) + 1, max(actions, probe.shape[1]), probe.shape[2], config.width)
     bags = torch.from_numpy(features)
-    weight = torch.from_numpy(outcomes.count / outcomes.count.mean()).float()[:, None]
+    weight = torch.from_numpy(outcomes.times / outcomes.times.mean()).float()[:, None]
     state, action = torch.from_numpy(outcomes.state), torch.from_numpy(outcomes.action)
     reward = torch.from_numpy(outcomes.reward).float()[:, None]
     y = reward.expand(-1, probe.shape[2])

@@ -77,7 +77,7 @@ def looks(run: Run, group: str) -> list[Point]:
 def last(run: Run, group: str, more: Mapping[str, float]) -> Point:
     """A run's agent when training ended, with `more` statistics of it."""
     result = run.results[run.run["evaluation"]["headline"]]
-    return Point(group, oriented(run.train["curve"][-1]) | more, fmean(result.returns))
+    return Point(group, {**oriented(run.train["curve"][-1]), **more}, fmean(result.returns))
 
 
 def rankings(points: Iterable[Point]) -> list[Ranking]:

@@ -47,7 +47,7 @@ def test_fitted_q_evaluation_by_hand():
     transitions += [(1, 0, 0, -1), (1, 1, -1, -1), (2, 0, -2, -1), (2, 1, -1, -1)]
     state, action, reward, following = np.array(transitions).T
     outcomes = Outcomes.of(state, action, reward.astype(float), following, states=3)
-    assert outcomes.count.tolist() == [2, 2, 1, 1, 1, 1]
+    assert outcomes.times.tolist() == [2, 2, 1, 1, 1, 1]
     assert outcomes.reward.tolist() == [-0.5, -1, 0, -1, -2, -1]
     assert outcomes.next.toarray()[:2].tolist() == [[0, 0.5, 0], [0, 0, 1]]
     always_a, uniform = np.array([1.0, 0.0]), np.array([0.5, 0.5])
