@@ -281,6 +281,8 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], Done]] = {
 def _needed(folder: Path, agent: str) -> tuple[Path, dict[str, Any]]:
     """Checkpoint and result of another agent's run with the same task and seed."""
     other = folder.parents[1] / path_safe(agent) / folder.name
+    if not (other / "result.json").exists():  # of a run before this one in the same process
+        raise FileNotFoundError(f"what it starts from is broken: there is no result of {agent}")
     record = json.loads((other / "result.json").read_text(encoding="utf-8"))
     return other / record["train"]["checkpoint"], record
 

@@ -321,6 +321,15 @@ def test_the_map_of_returns_is_kept_with_the_agent(games, tokenizer, reference, 
         assert loaded.map(np.array([-6.0, -3.0, 0.0, 5.0])).tolist() == [0.0, 0.5, 1.0, 1.0]
 
 
+def test_refit_weighs_every_turn_by_the_whole_return_and_rlol_by_what_follows(games, tokenizer, reference):
+    store = encode_dataset(BC(BC.Config(model=NANO), tokenizer), games)
+    starts, row = store.turn_starts(), store.row_of_tokens()[store.turn_starts()]
+    before = np.arange(len(starts)) - np.searchsorted(row, row)  # guesses made already, each of them -1
+    for algorithm, R in ((Refit, games.returns[row]), (RLOL, games.returns[row] + before)):
+        agent = algorithm(algorithm.Config(model=NANO, pi_ref=reference), tokenizer)
+        assert agent.prepare(games).columns["weight"][starts] == pytest.approx((R + 6) / 6, abs=1e-6)
+
+
 def test_swift_on_one_empty_start_is_standardised_over_everything(games, tokenizer):
     agent = Swift(Swift.Config(model=NANO), tokenizer)
     weight = agent.prepare(games).columns["weight"]
