@@ -7,6 +7,7 @@ colour each token by its advantage, Q - V; of an agent without values they show 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -29,6 +30,7 @@ from lmrl_envs.files import write_atomic
 
 USAGE = 2
 _BETTER, _WORSE, _PAPER = (43, 111, 179), (194, 85, 45), (30, 33, 37)
+_PIECE = "·"
 Scores = Sequence[Sequence[dict[str, list[Any]]]]
 
 
@@ -68,21 +70,22 @@ def lines(episode: Episode, scores: Sequence[dict[str, list[Any]]]) -> list[rend
     for turn in episode.turns:
         of_turn = next(remaining) if turn.role == "agent" else {name: [] for name in render.Token._fields}
         tokens = tuple(map(render.Token, *(of_turn[name] for name in render.Token._fields)))
-        shown = tuple(token._replace(text=render.visible(token.text)) for token in tokens)
+        shown = tuple(
+            token._replace(text=_PIECE if _piece(token.text) else render.visible(token.text)) for token in tokens
+        )
         found.append(render.Line(turn.role, render.visible(turn.text), tokens=shown))
     return found
 
 
 def tables(episodes: Sequence[Episode], scores: Scores) -> list[Table]:
-    """One for each episode: a line for each token of the agent's, one for each turn of the environment's."""
+    """One for each episode: a line for each turn, and one for each token of the agent's."""
     scale, made = scale_of(scores), []
     for episode, of_episode in zip(episodes, scores, strict=True):
         table = Table("token", box=None, pad_edge=False)
         for heading in ("log-prob", "Q", "V", "advantage"):
             table.add_column(heading, justify="right")
         for line in lines(episode, of_episode):
-            if line.role == "env":
-                table.add_row(Text(line.text, style="dim"))
+            table.add_row(Text(line.text, style="dim" if line.role == "env" else "bold"))
             for token in line.tokens:
                 table.add_row(Text(token.text or "⏎", style=_style(token, scale)), *map(_figure, token[1:]))
         made.append(table)
@@ -93,6 +96,11 @@ def page(episodes: Sequence[Episode], scores: Scores, agent: str) -> str:
     """The same as a self-contained page."""
     games = [lines(episode, of_episode) for episode, of_episode in zip(episodes, scores, strict=True)]
     return render.page("advantages.html.j2", agent=agent, games=games, scale=scale_of(scores))
+
+
+def _piece(text: str) -> bool:
+    """Whether a token is a part of a character: alone, it stands for a byte or half of one."""
+    return len(text) == 1 and (unicodedata.category(text) == "Co" or text == "\N{REPLACEMENT CHARACTER}")
 
 
 def _style(token: render.Token, scale: float) -> Style:

@@ -51,7 +51,7 @@ def test_every_token_has_the_agents_own_numbers(critic):
     shown = lines(episode, scores[0])
     assert [(line.role, len(line.tokens)) for line in shown] == [("agent", 6), ("env", 0), ("agent", 6)]
     (table,) = tables([episode], scores)
-    assert table.row_count == 13
+    assert table.row_count == 3 + 12
     assert [column.header for column in table.columns] == ["token", "log-prob", "Q", "V", "advantage"]
     advantages = sorted(abs(value) for turn in scores[0] for value in turn["advantage"])
     assert advantages[-3] <= scale_of(scores) <= advantages[-1]
@@ -64,6 +64,8 @@ def test_any_text_is_shown_and_never_run(critic):
     assert "<script" not in html
     assert "<b>me" not in html
     assert "\u202e" not in html
+    assert "&lt;script&gt;1&lt;/script&gt;" in html
+    assert "\\ue0" not in html  # parts of a character are dots
     assert not re.search(r"<\w+ on\w+=", html)
     assert html.count('<span class="token ') == 2 * sum(len(turn["text"]) for turn in scores[0])
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
