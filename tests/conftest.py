@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of transformers, which otherwise retries for most of a minute
+
+# A shell starts jobs in the background with SIGINT ignored, which all their children inherit: those that tests send Ctrl-C
+# would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
