@@ -11,7 +11,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of transformers, which otherwise retries for most of a minute
 
-# A shell starts jobs in the background with SIGINT ignored, which all their children inherit: those that tests send Ctrl-C
+# A shell starts background jobs with SIGINT ignored, and all their children inherit it: those that tests send Ctrl-C
 # would never end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
