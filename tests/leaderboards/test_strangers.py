@@ -64,7 +64,7 @@ def test_what_is_wrong_with_a_training_run_is_said_in_a_line_and_the_others_go_o
     assert done.exit_code == 1
     lines = {line.split(",")[0]: line for line in done.output.splitlines() if line.startswith("broken")}
     nan, idle = (next(line for start, line in lines.items() if name in start) for name in ("NotANumber", "Idle"))
-    assert "FloatingPointError: NotANumber: the loss is nan near step 2" in nan
+    assert "FloatingPointError: NotANumber: the loss or its gradient is not finite at step" in nan
     assert "ValueError: Idle: 2 parameters get no gradient from the loss, the first is 'critic.weight'" in idle
     assert "done            random on" in done.output
 
