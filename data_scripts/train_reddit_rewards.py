@@ -52,7 +52,7 @@ PARENT_WORDS = 48  # that a model of upvotes reads; one of toxicity reads none
 CALIBRATION = 10  # every so manieth thread fits the temperature
 PAGE = Path(__file__).parents[1] / "docs" / "reddit.md"
 COMMENTS = 400_000  # of the part `models`, which has no end
-STEPS = {"toxicity": 1_500, "upvotes": 5_000}  # of a transformer; scores are far noisier than annotators
+STEPS = {"toxicity": 3_000, "upvotes": 5_000}  # of a transformer; scores are far noisier than annotators
 
 
 def train_model(
