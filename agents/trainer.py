@@ -32,6 +32,8 @@ __all__ = ["Algorithm", "Prepared", "TokenScores", "TrainConfig", "TrainResult",
 
 LOG_EVERY = 50
 """Steps between two points of a curve, which are means over these steps."""
+CHECKED_EACH_STEP = ("cpu",)
+"""Devices whose losses are looked at after each step; others would have to be waited for: at points and saves."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def train(
                 check_gradients(algorithm, trained)
             norm = torch.nn.utils.clip_grad_norm_(trained, config.clip)
             window.add(terms, norm, progressed.step + 1, step.rows)
-            if device.type == "cpu":  # a card would have to be waited for
+            if device.type in CHECKED_EACH_STEP:
                 window.check(algorithm, saved)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * learning_rate(progressed.step, config)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import agents
-from agents import checkpoints
+from agents import checkpoints, trainer
 from agents.batch import TokenBatch
 from agents.bc import BC, FilteredBC
 from agents.data import Batches, Step, encode_dataset, steps
@@ -193,7 +193,12 @@ class BrokenLater(BC):
 
 
 @pytest.mark.parametrize("gradient_alone", [False, True])
-def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(games, tokenizer, tmp_path, gradient_alone):
+@pytest.mark.parametrize("looked_at", ["each step", "each save"])
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(
+    games, tokenizer, tmp_path, monkeypatch, gradient_alone, looked_at
+):
+    if looked_at == "each save":  # as on a card
+        monkeypatch.setattr(trainer, "CHECKED_EACH_STEP", ())
     agent = BrokenLater(BC.Config(**SHORT), tokenizer)
     agent.gradient_alone = gradient_alone
     with pytest.raises(FloatingPointError, match=r"at step 5, on the (\d+) episodes \[\d+, ") as caught:
