@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(
 ):
     if looked_at == "each save":  # as on a card
         monkeypatch.setattr(trainer, "CHECKED_EACH_STEP", ())
-    agent = BrokenLater(BC.Config(**SHORT), tokenizer)
+    agent = BrokenLater(BC.Config(**{**SHORT, "steps": 9}), tokenizer)
     agent.gradient_alone = gradient_alone
     with pytest.raises(FloatingPointError, match=r"at step 5, on the (\d+) episodes \[\d+, ") as caught:
         train(agent, games, out=tmp_path)
