@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.checkpoints import load_training, save_training
+from agents.optimizers import make_optimizer
 from lmrl_envs import files
 from lmrl_envs.devices import resolve_device, set_threads
 from lmrl_envs.progress import progress_bar
@@ -44,6 +45,9 @@ GIBBERISH = 0.04
 """Share of questions without meaning, so that the answerer learns to say that it does not understand."""
 SAVE_SECONDS = 60.0
 WARMUP = 200
+MIXED_FIRST, MIXED_LATER = 0.6, 0.1
+"""Share of a guesser's batches with images of all classes, in the first quarter and later: coarse differences come
+first, and without them the fine ones within a class are not found."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,12 @@ class Training:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.plan.seed, spawn_key=place)))
 
     def fit(self, name: str, network: Network, loss: Callable[[int], Tensor], *, steps: int, lr: float) -> None:
-        """Trains a network: AdamW, warm-up, cosine to zero; then writes it to `out`."""
+        """Trains a network: Muon and AdamW, warm-up, cosine to zero; then writes it to `out`."""
         path = self.work / f"{name}.safetensors"
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+        optimizer = make_optimizer("muon", network, groups, lr=lr, weight_decay=0.0)
         state: dict[str, Any] = {"step": 0, "seconds": 0.0, "curve": []}
         if path.exists():
             state = load_training(path, network, optimizer)
@@ -154,7 +158,7 @@ class Training:
 
         torch.manual_seed(self.plan.seed + 1)
         network = Answerer(Shape(half.width), self.vocabulary)
-        self.fit("answerer", network, loss, steps=self.plan.answerer_steps, lr=1.5e-3)
+        self.fit("answerer", network, loss, steps=self.plan.answerer_steps, lr=3e-3)
 
     def talks(self) -> None:
         answerer, _ = load_network(self.out, "answerer", Answerer)
@@ -176,6 +180,8 @@ class Training:
         def loss(step: int) -> Tensor:
             rng = self.rng(4 + number, step)
             group = groups[min(int(np.searchsorted(shares, rng.random(), side="right")), len(groups) - 1)]
+            if rng.random() < (MIXED_FIRST if step < self.plan.guesser_steps / 4 else MIXED_LATER):
+                group = np.arange(len(half.images))
             rows = group[np.argsort(rng.random(len(group)))[:128]]
             said = []
             for row in rows[:64].tolist():
@@ -189,14 +195,14 @@ class Training:
 
         torch.manual_seed(self.plan.seed + 2 + number)
         network = Guesser(Shape(half.width, **shape), self.vocabulary)
-        self.fit(name, network, loss, steps=self.plan.guesser_steps, lr=1e-3)
+        self.fit(name, network, loss, steps=self.plan.guesser_steps, lr=5e-3)
 
     def run(self, stage: str) -> None:
         if stage == "detector" and not isinstance(self.corpus, SceneCorpus):
             return  # real images come with features
         if stage.startswith("guesser"):
             number = int(stage != "guesser")
-            self.guess(stage, number, {"layers": 2} if number == 0 else {"width": 96, "layers": 2, "embedding": 192})
+            self.guess(stage, number, {"layers": 2} if number == 0 else {"width": 96, "layers": 2})
         else:
             getattr(self, stage)()
 

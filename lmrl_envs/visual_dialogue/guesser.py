@@ -2,8 +2,16 @@
 
 A transformer reads `caption <q> question <a> answer <q> ...`; at each `<q>` it gives a vector, the evidence of the
 caption or of that round. An image's score is the product of its own vector with the sum of the evidence so far, which
-has the form of a posterior: log-likelihoods of the rounds add up. Both sides are trained by contrast (InfoNCE) among
-images of one class.
+has the form of a posterior: log-likelihoods of the rounds add up.
+
+Both vectors are sums of outer products, which is attention to the image's regions without its softmax: in each head
+the question says which regions it is about (`where`, the query to a region's key), question and answer say what they
+should look like (`what`, to a region's value), and
+
+    score = sum over heads h and regions r of (where_h . key_rh) (what_h . value_rh) = evidence . image vector.
+
+Training is by contrast: among the images of a batch for each dialogue and for each single round, and among the answers
+of the batch for each question about its image.
 """
 
 from __future__ import annotations
@@ -15,11 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmrl_envs.generation import KeyValueRows
-from lmrl_envs.visual_dialogue.networks import POSITIONS, Memory, Network, Regions, Shape, padded, trunk
+from lmrl_envs.visual_dialogue.networks import POSITIONS, Memory, Network, Shape, padded, placed, trunk
 from lmrl_envs.visual_dialogue.words import Vocabulary
 
 Heard = tuple[str, tuple[tuple[str, str], ...]]
 """A caption, and questions with their answers."""
+KEYS, VALUES = 8, 8
+"""Width of a head's keys and values; `Shape.embedding` is the number of heads times both."""
 
 
 class Guesser(Network):
@@ -30,41 +40,35 @@ class Guesser(Network):
     def __init__(self, shape: Shape, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.shape, self.vocabulary = shape, vocabulary
+        self.heads = shape.embedding // (KEYS * VALUES)
         self.trunk = trunk(shape, len(vocabulary))
-        self.evidence = nn.Linear(shape.width, shape.embedding)
-        self.regions = Regions(shape.features, shape.width)
-        layer = nn.TransformerEncoderLayer(
-            shape.width, shape.heads, 2 * shape.width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.looking = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.image = nn.Sequential(
-            nn.Linear(shape.width, 2 * shape.width), nn.GELU(), nn.Linear(2 * shape.width, shape.embedding)
-        )
+        self.words = nn.Embedding(len(vocabulary), shape.width)
+        nn.init.normal_(self.words.weight, std=0.5)
+        self.where = nn.Linear(shape.width, self.heads * KEYS)
+        self.told = nn.Linear(shape.width, self.heads * VALUES)
+        self.asked = nn.Linear(shape.width, self.heads * VALUES)
+        self.what = nn.Linear(shape.width, self.heads * VALUES)
+        nn.init.zeros_(self.what.weight)
+        nn.init.zeros_(self.what.bias)
+        self.regions = nn.Sequential(nn.Linear(shape.features + 8, 2 * shape.width), nn.GELU())
+        self.keys = nn.Linear(2 * shape.width, self.heads * KEYS)
+        self.values = nn.Linear(2 * shape.width, self.heads * VALUES)
+        self.log_scale = nn.Parameter(torch.tensor(0.1).log())
         self._memory = Memory()
 
     def image_vectors(self, features: Tensor, boxes: Tensor) -> Tensor:
         """(n, regions, features) and (n, regions, 4) to (n, embedding)."""
-        return self.image(self.looking(self.regions(features, boxes))).sum(1) / features.shape[1] ** 0.5
+        seen = self.regions(torch.cat([features, placed(boxes)], dim=-1))
+        keys = self.keys(seen).sigmoid().unflatten(-1, (self.heads, KEYS))
+        values = self.values(seen).unflatten(-1, (self.heads, VALUES))
+        return torch.einsum("nrhk,nrhv->nhkv", keys, values).flatten(1)
 
     def evidence_sums(self, dialogues: Sequence[Sequence[int]], generator: torch.Generator | None = None) -> Tensor:
         """B token rows with M `<q>` at most to (B, M, embedding): the evidence up to each; the last is repeated.
 
         With a generator, half of the rows begin at a later position than 0.
         """
-        ids, real = padded(dialogues, self.evidence.weight.device)
-        B, T = ids.shape
-        positions = torch.arange(T, device=ids.device).expand(B, T)
-        if generator is not None:
-            start = torch.randint(POSITIONS - T + 1, (B, 1), generator=generator)
-            start[: B // 2] = 0
-            positions = positions + start.to(ids.device)
-        hidden = self.trunk(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
-        asks = (ids == self.vocabulary.ask) & real
-        number = asks.cumsum(1) - 1
-        row, place = asks.nonzero(as_tuple=True)
-        said = hidden.new_zeros(B, int(number.max()) + 1, self.shape.embedding)
-        said[row, number[row, place]] = self.evidence(hidden[row, place])
-        return said.cumsum(1)
+        return self._evidence(*self._read(dialogues, generator)[:3]).cumsum(1)
 
     def loss(
         self,
@@ -74,20 +78,35 @@ class Guesser(Network):
         true: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Mean over dialogues and rounds of the cross-entropy of the true image among all images of the batch.
+        """The sum of three mean cross-entropies.
+
+        1. The true image among all of the batch, by the dialogue up to each round.
+        2. The same by each round alone, which teaches single rounds while their sums are still noise.
+        3. For each question about its image, the answer among all of the batch (those with the same first word count
+           as one), by the words of the answer alone: what an answer means for which question.
 
         Args:
-            features, boxes: of the n images, of one class.
+            features, boxes: of the n images.
             dialogues: B token rows with equally many rounds.
             true: (B,) places among the images.
         """
-        scores = self.evidence_sums(dialogues, generator) @ self.image_vectors(features, boxes).T  # (B, M, n)
-        return F.cross_entropy(scores.flatten(0, 1), true.repeat_interleave(scores.shape[1]))
+        heard, asked, words, firsts = self._read(dialogues, generator)
+        images = self.image_vectors(features, boxes)
+        single = self._evidence(heard, asked, words) @ images.T  # (B, M, n)
+        target = true.repeat_interleave(single.shape[1])
+        found = F.cross_entropy(single.cumsum(1).flatten(0, 1), target) + F.cross_entropy(single.flatten(0, 1), target)
+        if single.shape[1] < 2:
+            return found
+        own = images[true].unflatten(1, (self.heads, KEYS, VALUES))
+        looked = torch.einsum("bmhk,bhkv->bmhv", self._where(asked), own).flatten(2) * self.asked(asked)
+        answers = self.log_scale.exp() * looked[:, 1:].flatten(0, 1) @ self.told(words)[:, 1:].flatten(0, 1).T
+        same = firsts.flatten()[:, None] == firsts.flatten()
+        return found - answers.log_softmax(-1).masked_fill(~same, -torch.inf).logsumexp(-1).mean()
 
     @torch.inference_mode()
     def listen(self, dialogues: Sequence[Heard]) -> Tensor:
         """(B, embedding) evidence of dialogues so far. What was read before of them is not read again."""
-        device = self.evidence.weight.device
+        device = self.where.weight.device
 
         def begin(places: list[int]) -> tuple[KeyValueRows, Tensor]:
             rows = KeyValueRows([self.trunk], len(places), device)
@@ -95,14 +114,65 @@ class Guesser(Network):
 
         before = [(caption, rounds[:-1] if rounds else None) for caption, rounds in dialogues]
         rows, sums = self._memory.recall(before, begin)
-        read = rows.valid.sum(1).tolist()
-        tokens = [self.vocabulary.dialogue(*one)[known:] for one, known in zip(dialogues, read, strict=True)]
+        read = rows.valid.sum(1)
+        tokens = [self.vocabulary.dialogue(*one)[known:] for one, known in zip(dialogues, read.tolist(), strict=True)]
         ids, real = padded(tokens, device)
         (hidden,) = rows.extend(ids, real, dense=bool(real.all()))
-        asks = ((ids == self.vocabulary.ask) & real)[:, :, None]
-        sums = sums + (self.evidence(hidden) * asks).sum(1)
+        sums = sums + self._evidence(*self._rounds(hidden, ids, real, read > 0)).sum(1)
         self._memory.keep(dialogues, rows, sums)
         return sums
+
+    def _read(
+        self, dialogues: Sequence[Sequence[int]], generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What `_rounds` gives of whole dialogues, and the first word of every answer, (answers,)."""
+        ids, real = padded(dialogues, self.where.weight.device)
+        B, T = ids.shape
+        positions = torch.arange(T, device=ids.device).expand(B, T)
+        if generator is not None:
+            start = torch.randint(POSITIONS - T + 1, (B, 1), generator=generator)
+            start[: B // 2] = 0
+            positions = positions + start.to(ids.device)
+        hidden = self.trunk(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
+        begun = torch.zeros(B, dtype=torch.bool, device=ids.device)
+        firsts = ids[:, 1:][((ids == self.vocabulary.reply) & real)[:, :-1]]
+        return *self._rounds(hidden, ids, real, begun), firsts
+
+    def _rounds(self, hidden: Tensor, ids: Tensor, real: Tensor, begun: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What there is to the caption and to each round, up to M of them a row; zeros where there is none.
+
+        Args:
+            hidden: (B, T, width) of the trunk at `ids` (B, T), of which those are read that are `real`.
+            begun: (B,) bool, whether a row goes on after its caption.
+
+        Returns:
+            (B, M, width) each: the trunk at the `<q>` that ends the round; at the `<a>` that ends its question, which
+            a caption has not, so that its `<q>` takes that place; the sum of its answer's, or the caption's, words.
+        """
+        asks, replies = (ids == self.vocabulary.ask) & real, (ids == self.vocabulary.reply) & real
+        turn = asks.cumsum(1) - asks.long()
+        spoken = (replies.cumsum(1) == turn + begun[:, None]) & real & ~asks & ~replies
+        numbers = torch.arange(int(asks.sum(1).max()), device=ids.device)
+        member = turn[:, None] == numbers[:, None]  # (B, M, T)
+
+        def gathered(where: Tensor, x: Tensor) -> Tensor:
+            return (member & where[:, None]).to(x.dtype) @ x
+
+        heard, question = gathered(asks, hidden), gathered(replies, hidden)
+        answered = (member & replies[:, None]).any(2, keepdim=True)
+        return heard, torch.where(answered, question, heard), gathered(spoken, self.words(ids))
+
+    def _where(self, asked: Tensor) -> Tensor:
+        """(B, M, width) to the queries (B, M, heads, KEYS)."""
+        return self.where(asked).sigmoid().unflatten(-1, (self.heads, KEYS))
+
+    def _evidence(self, heard: Tensor, asked: Tensor, words: Tensor) -> Tensor:
+        """(B, M, width) each, as `_rounds` gives them, to (B, M, embedding); zeros where there is no round."""
+        what = self.told(words) * self.asked(asked) + self.what(heard)
+        evidence = torch.einsum(
+            "bmhk,bmhv->bmhkv", self._where(asked), what.unflatten(-1, (self.heads, VALUES))
+        ).flatten(2)
+        return evidence * self.log_scale.exp() * heard.any(2, keepdim=True)
 
 
 def ranks_of(scores: Tensor, true: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class Shape:
     width: int = 128
     layers: int = 3
     heads: int = 4
-    embedding: int = 256
+    embedding: int = 1024
     """Of the guesser: the space in which dialogues meet images."""
 
 
@@ -65,9 +65,13 @@ class Regions(nn.Module):
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
         """(B, regions, features) and (B, regions, 4) boxes to (B, regions, width)."""
-        low, high = boxes[..., :2], boxes[..., 2:]
-        places = torch.cat([boxes, high - low, (low + high) / 2], dim=-1)
-        return self.out(nn.functional.gelu(self.features(features) + self.boxes(places)))
+        return self.out(nn.functional.gelu(self.features(features) + self.boxes(placed(boxes))))
+
+
+def placed(boxes: Tensor) -> Tensor:
+    """(..., 4) boxes to (..., 8): their corners, size and middle."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([boxes, high - low, (low + high) / 2], dim=-1)
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ def visdial_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export(SceneCorpus(folder / "weights"), folder, {"train": 80, "validation": 60})
     dialogues = read_dialogues(folder / "visdial_1.0_train.json")
     vocabulary = Vocabulary.of([*dialogues.captions, *dialogues.questions, *dialogues.answers], least=1)
-    shape = Shape(WIDTH, width=16, layers=1, heads=2, embedding=8)
+    shape = Shape(WIDTH, width=16, layers=1, heads=2, embedding=64)
     save_network(folder / "weights", "answerer", Answerer(shape, vocabulary), {})
     for name in ("guesser", "guesser-held-out"):
         save_network(folder / "weights", name, Guesser(shape, vocabulary), {})

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 
 from lmrl_envs.errors import CheckpointError
 from lmrl_envs.visual_dialogue.answerer import SPEECHLESS, Answerer, Asked
-from lmrl_envs.visual_dialogue.guesser import Guesser, ranks_of
+from lmrl_envs.visual_dialogue.guesser import KEYS, VALUES, Guesser, ranks_of
 from lmrl_envs.visual_dialogue.networks import Shape, load_network, save_network
 from lmrl_envs.visual_dialogue.words import ANSWER_WORDS, Vocabulary
 
-SHAPE = Shape(features=5, width=16, layers=2, heads=2, embedding=8)
+SHAPE = Shape(features=5, width=16, layers=2, heads=2, embedding=64)
 WORDS = Vocabulary(["a", "dog", "is", "it", "red", "yes", "no", "two", ","])
 IMAGES = 3
 
@@ -164,12 +164,43 @@ def test_padding_and_batch_mates_change_no_evidence(guesser):
 
 
 def test_the_guessers_loss_by_hand(guesser, seen):
-    dialogues = [WORDS.dialogue("a dog", [("is it", "yes")]), WORDS.dialogue("dog", [("two", "no")])]
+    """Every term again from evidence of the public methods, and the answers' term word by word."""
+    rounds = [(("is it", "yes"), ("two", "no, two")), (("two", "no"), ("a dog", "yes, it is"))]
+    dialogues = [WORDS.dialogue("a dog", rounds[0]), WORDS.dialogue("dog", rounds[1])]
     true = torch.tensor([2, 0])
-    generator = torch.Generator().manual_seed(3)
-    scores = guesser.evidence_sums(dialogues, torch.Generator().manual_seed(3)) @ guesser.image_vectors(*seen).T
-    by_hand = -sum(scores[b, m].log_softmax(0)[true[b]] for b in range(2) for m in range(2)) / 4
-    assert float(guesser.loss(*seen, dialogues, true, generator)) == pytest.approx(float(by_hand), abs=1e-5)
+    images = guesser.image_vectors(*seen)
+    with torch.no_grad():
+        loss = float(guesser.loss(*seen, dialogues, true, torch.Generator().manual_seed(3)))
+        sums = guesser.evidence_sums(dialogues, torch.Generator().manual_seed(3))
+        single = torch.diff(sums, dim=1, prepend=torch.zeros_like(sums[:, :1]))
+        by_hand = 0.0
+        for b in range(2):
+            for m in range(3):
+                for evidence in (sums, single):
+                    by_hand -= float((images @ evidence[b, m]).log_softmax(0)[true[b]]) / 6
+        _, asked, words, firsts = guesser._read(dialogues, torch.Generator().manual_seed(3))
+        assert firsts.tolist() == [WORDS.encode(word, 1)[0] for word in ("yes", "no", "no", "yes")]
+        said = ["yes", "no, two", "no", "yes, it is"]
+        for question in range(4):
+            b, m = divmod(question, 2)
+            weights = []
+            for answer in said:
+                bag = sum(guesser.words.weight[id] for id in WORDS.encode(answer, 9))
+                what = (guesser.told(bag) * guesser.asked(asked[b, m + 1])).view(-1, VALUES)
+                where = guesser.where(asked[b, m + 1]).sigmoid().view(-1, KEYS)
+                evidence = torch.einsum("hk,hv->hkv", where, what).flatten()
+                weights.append(math.exp(0.1 * float(evidence @ images[true[b]])))
+            same = [weight for weight, answer in zip(weights, said, strict=True) if answer[:2] == said[question][:2]]
+            by_hand -= math.log(sum(same) / sum(weights)) / 4
+        torch.testing.assert_close(words[0, 2], sum(guesser.words.weight[id] for id in WORDS.encode("no, two", 9)))
+    assert loss == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_the_guesser_learns_from_captions_alone(guesser, seen):
+    loss = guesser.loss(*seen, [WORDS.dialogue("a dog")] * 2, torch.tensor([0, 1]), torch.Generator().manual_seed(0))
+    scores = guesser.evidence_sums([WORDS.dialogue("a dog")] * 2, torch.Generator().manual_seed(0))[:, 0]
+    scores = scores @ guesser.image_vectors(*seen).T
+    assert float(loss) == pytest.approx(2 * float(F.cross_entropy(scores, torch.tensor([0, 1]))), abs=1e-5)
 
 
 def test_ranks_count_ties_half():
