@@ -19,14 +19,20 @@ OptimizerName = Literal["adamw", "muon"]
 
 
 def make_optimizer(
-    name: OptimizerName, module: nn.Module, groups: list[dict[str, Any]], *, lr: float, weight_decay: float
+    name: OptimizerName,
+    module: nn.Module,
+    groups: list[dict[str, Any]],
+    *,
+    lr: float,
+    weight_decay: float,
+    matrices: Iterable[Tensor] = (),
 ) -> torch.optim.Optimizer:
-    """The optimiser of that name over an algorithm's parameter groups."""
+    """The optimiser of that name over an algorithm's parameter groups. Muon also takes `matrices` outside the trunks."""
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=True)
-    matrices = set(map(id, trunk_matrices(module)))
-    inner = _only(groups, lambda parameter: id(parameter) in matrices)
-    rest = _only(groups, lambda parameter: id(parameter) not in matrices)
+    chosen = set(map(id, [*trunk_matrices(module), *matrices]))
+    inner = _only(groups, lambda parameter: id(parameter) in chosen)
+    rest = _only(groups, lambda parameter: id(parameter) not in chosen)
     parts: list[torch.optim.Optimizer] = []
     if inner:
         parts.append(torch.optim.Muon(inner, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
