@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -26,10 +26,10 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from leaderboards.estimators import doubly_robust, effective_games, importance_weights, per_decision
-from leaderboards.fqe import Fitted, FQEConfig, Outcomes, fit
+from leaderboards.fqe import Chances, Fitted, FQEConfig, Outcomes, fit
 from leaderboards.game_tree import CrowdChances, GameTree
+from leaderboards.instruments import ESTIMATORS
 from leaderboards.jobs import RESULTS
-from leaderboards.ope_page import ESTIMATORS
 from leaderboards.targets import Target, thirty
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.devices import set_threads
@@ -56,7 +56,7 @@ def estimates(data: TextDataset, targets: Sequence[Target], config: FQEConfig) -
     tree = GameTree(data, rules)
     crowds = [CrowdChances(tree, target.crowd) for target in targets]
     behaviour = CrowdChances(tree, mixture(rules, MIXES[data.metadata.variant["mix"]])).prefix()
-    q, v, v_next, starts = _cross_fitted(tree, crowds, config)
+    q, v, v_next, starts = cross_fitted(tree, _Stacked(tree, crowds), len(crowds), config)
     by_word = _mean_by_first_word(tree)
     rows = []
     for number, crowd in enumerate(crowds):
@@ -75,17 +75,30 @@ def estimates(data: TextDataset, targets: Sequence[Target], config: FQEConfig) -
     return rows
 
 
-def _cross_fitted(
-    tree: GameTree, crowds: Sequence[CrowdChances], config: FQEConfig
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Each game's values by the fit to the other half: (N, T, P) q, (N, P) v at the start, (N, T, P) v_next; and
-    (2, P), what each half says of the start."""
+class CrossFitted(NamedTuple):
+    """Values of P policies in N games of at most T turns, each game's by the fit to the other half of the games."""
+
+    q: np.ndarray
+    """(N, T, P) of the logged guesses"""
+    v: np.ndarray
+    """(N, P) at the start"""
+    v_next: np.ndarray
+    """(N, T, P) after each guess, 0 at an end"""
+    starts: np.ndarray
+    """(2, P) what each half says of the start"""
+
+
+def cross_fitted(tree: GameTree, chances: Chances, policies: int, config: FQEConfig) -> CrossFitted:
+    """Fits Q of so many policies on each half of a tree's games, and reads it on the other.
+
+    Args:
+        chances: of the tree's states, see `fqe.Chances`.
+    """
     games, turns = tree.word.shape
     words = len(tree.rules.guesses)
     pair, row = np.unique(tree.state[tree.live] * words + tree.word[tree.live], return_inverse=True)
-    chances = _Stacked(tree, crowds)
-    q = np.zeros((games, turns, len(crowds)), np.float32)
-    v_next, v = np.zeros_like(q), np.empty((games, len(crowds)), np.float32)
+    q = np.zeros((games, turns, policies), np.float32)
+    v_next, v = np.zeros_like(q), np.empty((games, policies), np.float32)
     starts = []
     half = np.arange(games) % 2
     for fold in (0, 1):
@@ -98,7 +111,7 @@ def _cross_fitted(
         goes_on = scored & (tree.next >= 0)
         v_next[goes_on] = fitted.v[tree.next[goes_on]]
         v[half == fold] = fitted.v[0]
-    return q, v, v_next, np.array(starts)
+    return CrossFitted(q, v, v_next, np.array(starts))
 
 
 class _Stacked:

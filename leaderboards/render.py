@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 import typer
 
-from leaderboards import ope_page, sections
+from leaderboards import instruments, sections
 from leaderboards.jobs import RESULTS
 from leaderboards.pictures import scene_uri
 from leaderboards.tables import GAMES_SHOWN, Imitation, Row, Run, Table, read
@@ -144,13 +144,13 @@ def visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
 
 
-def html(tables: Sequence[Table], ope: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The page; `ope` are records of `leaderboards.ope`."""
+def html(tables: Sequence[Table], records: Mapping[str, Sequence[instruments.Record]] | None = None) -> str:
+    """The page; `records` are those of `leaderboards.instruments`."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return page(
         "page.html.j2",
         tables=tables,
-        ope=ope,
+        records=dict.fromkeys(instruments.INSTRUMENTS, ()) if records is None else records,
         pictures=pictures(tables),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -165,8 +165,9 @@ def page(template: str, **values: Any) -> str:
 
 def write(runs: Path, page: Path, results: Path | None = None) -> list[Table]:
     """Writes the page of a folder of runs, and of published results, and its markdown tables beside it."""
-    tables = read(runs) if results is None else read(results, runs)
-    write_atomic(page, html(tables, ope_page.records(results or runs)))
+    folders = [runs] if results is None else [results, runs]
+    tables = read(*folders)
+    write_atomic(page, html(tables, instruments.records(*folders)))
     write_atomic(page.with_suffix(".md"), markdown(tables))
     return tables
 
@@ -321,9 +322,12 @@ def _templates() -> jinja2.Environment:
         "best_of": sections.best_of,
         "scenes_shown": sections.scenes_shown,
         "advantage_scale": advantage_scale,
-        "scatter": ope_page.scatter,
-        "estimators": ope_page.ESTIMATORS,
-        "side": ope_page.SIDE,
+        "scatter": instruments.scatter,
+        "rankings_by_statistic": instruments.rankings_by_statistic,
+        "spread_rows": instruments.spread_rows,
+        "estimators": instruments.ESTIMATORS,
+        "levels": instruments.LEVELS,
+        "side": instruments.SIDE,
         "width": CURVE_WIDTH,
         "height": CURVE_HEIGHT,
     }

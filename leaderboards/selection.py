@@ -9,8 +9,10 @@ of its scores of held-out games:
     advantage        mean Q - V of the logged tokens
     TD error         mean (r + gamma V(s') - Q)^2, negated
 
-Each is oriented so that more should be better: losses are negated. Within a run, the looks in the course of its
-training are ranked; among runs, the trained agents of one algorithm, and all of a task. Ties have their mean rank.
+and, of Wordle agents whose headline is greedy play, its return as off-policy estimators see it in these games: FQE,
+PDWIS, doubly robust (`leaderboards.greedy_play`). Each is oriented so that more should be better: losses are negated.
+Within a run, the looks in the course of its training are ranked; among runs, the trained agents of one algorithm, and
+all of a task. Ties have their mean rank.
 """
 
 from __future__ import annotations
@@ -28,16 +30,25 @@ from rich.console import Console
 from rich.table import Table as Drawn
 from scipy.stats import spearmanr
 
+from leaderboards.game_tree import GameTree
+from leaderboards.instruments import LEVELS
 from leaderboards.jobs import RESULTS, our_agents
 from leaderboards.tables import Run
 from lmrl_envs.datasets import TextDataset, load_dataset
+from lmrl_envs.devices import set_threads
 from lmrl_envs.files import write_atomic
+from lmrl_envs.provenance import provenance
+from lmrl_envs.wordle.solvers import Rules
+from lmrl_envs.wordle.task import WordleTask
 
 if TYPE_CHECKING:
     from agents.algorithm import Algorithm
 
 FEWEST = 4
 """Checkpoints that a ranking needs."""
+WORDLE = "Wordle-v0"
+FQE_STEPS = 2_000
+"""Of fitted Q evaluation, fewer than `leaderboards.ope` takes, as there are fewer games."""
 _NOT_STATISTICS = {"step", "tokens", "seconds", "score", "opener_share"}
 
 
@@ -125,27 +136,50 @@ def of_scores(algorithm: Algorithm, games: TextDataset) -> dict[str, float]:
     return {name: float(torch.cat(values).mean()) for name, values in parts.items()}
 
 
-def report(folders: Sequence[Path], games: int = 0) -> dict[str, Any]:
+def report(
+    folders: Sequence[Path], games: int = 0, suites: Sequence[str] = (), *, steps: int = FQE_STEPS
+) -> dict[str, Any]:
     """Rankings of what lies below folders, as plain JSON: `looks`, within runs; `algorithm` and `task`, among runs.
+
+    `checkpoints` are all that was known of each run's last one.
 
     Args:
         games: held-out games that checkpoints at hand are scored on; 0 reads results alone.
+        suites: only these; all where none is named.
+        steps: of fitted Q evaluation.
     """
+    runs = [(path, run) for path, run in _runs(folders) if not suites or run.run["suite"] in suites]
+    scored = _scored(runs, games, steps) if games else {}
     within: list[Point] = []
     by_algorithm: list[Point] = []
     by_task: list[Point] = []
-    for path, run in _runs(folders):
+    checkpoints = []
+    for _, run in runs:
         about = run.run
         task = f"{about['suite']}/{about['task']['name']}"
         within += looks(run, about["key"])
-        more = _scored(path, run, games) if games else {}
-        by_algorithm.append(last(run, f"{task}/{about.get('source')}", more))
-        by_task.append(last(run, task, more))
-    levels = {"looks": within, "algorithm": by_algorithm, "task": by_task}
+        point = last(run, task, scored.get(about["key"], {}))
+        by_task.append(point)
+        by_algorithm.append(point._replace(group=f"{task}/{about.get('source')}"))
+        statistics = {name: value for name, value in point.statistics.items() if np.isfinite(value)}
+        checkpoints.append(
+            {
+                "task": task,
+                "agent": about["agent"],
+                "seed": about["seed"],
+                "score": point.score,
+                "statistics": statistics,
+            }
+        )
+    levels = dict(zip(LEVELS, (within, by_algorithm, by_task), strict=True))
     return {
-        "runs": len(by_task),
-        "scored": sum("log-likelihood" in point.statistics for point in by_task),
+        "suites": sorted({run.run["suite"] for _, run in runs}),
+        "games": games,
+        "runs": len(runs),
+        "scored": len(scored),
         **{level: [ranking._asdict() for ranking in rankings(points)] for level, points in levels.items()},
+        "checkpoints": checkpoints,
+        "provenance": provenance(),
     }
 
 
@@ -163,25 +197,52 @@ def _runs(folders: Sequence[Path]) -> Iterable[tuple[Path, Run]]:
             yield path, run
 
 
-def _scored(path: Path, run: Run, games: int) -> dict[str, float]:
-    """Statistics of the checkpoint beside a result; none where it is not there."""
-    folder = path.parent / run.train.get("checkpoint", "nothing")
-    if path.name != "result.json" or not folder.is_dir():
-        return {}
-    task = run.run["task"]
-    held_out = load_dataset(task["dataset"], split="validation", **task["variant"])
-    return of_scores(our_agents().load(folder, device="cpu"), held_out[:games])
+def _scored(runs: Sequence[tuple[Path, Run]], games: int, steps: int) -> dict[str, dict[str, float]]:
+    """Statistics by run's key, of checkpoints that stand beside results, on so many held-out games of their task."""
+    by_data: dict[str, list[tuple[Path, Run]]] = defaultdict(list)
+    for path, run in runs:
+        folder = path.parent / run.train.get("checkpoint", "nothing")
+        if path.name == "result.json" and folder.is_dir():
+            task = run.run["task"]
+            by_data[json.dumps([task["dataset"], task["variant"]], sort_keys=True)].append((folder, run))
+    found: dict[str, dict[str, float]] = {}
+    for together in by_data.values():
+        task = together[0][1].run["task"]
+        held_out = load_dataset(task["dataset"], split="validation", **task["variant"])
+        found |= _of_checkpoints(together, held_out[:games], steps)
+    return found
+
+
+def _of_checkpoints(
+    together: Sequence[tuple[Path, Run]], held_out: TextDataset, steps: int
+) -> dict[str, dict[str, float]]:
+    """As `_scored`, of checkpoints whose task has these games."""
+    from leaderboards import greedy_play  # noqa: PLC0415  (heavy, as torch)
+    from leaderboards.fqe import FQEConfig  # noqa: PLC0415
+
+    tree = None
+    if held_out.metadata.env_id == WORDLE:
+        rules = Rules.of(WordleTask(**held_out.metadata.env_kwargs))
+        tree = GameTree(held_out, rules)
+    found: dict[str, dict[str, float]] = {}
+    words: dict[str, np.ndarray] = {}
+    for folder, run in together:
+        agent, key = our_agents().load(folder, device="cpu"), run.run["key"]
+        found[key] = of_scores(agent, held_out)
+        evaluation = run.run["evaluation"]
+        if tree and evaluation["decodings"][evaluation["headline"]].get("temperature") == 0:
+            words[key] = greedy_play.greedy_words(agent, tree, held_out)
+    if tree and words:
+        estimated = greedy_play.estimates(tree, np.column_stack(list(words.values())), FQEConfig(steps=steps))
+        for key, values in zip(words, estimated, strict=True):
+            found[key] |= {name: value for name, value in values.items() if value is not None}
+    return found
 
 
 def told(record: Mapping[str, Any]) -> list[Drawn]:
     """The report for the terminal."""
-    titles = {
-        "looks": "within runs, over their training",
-        "algorithm": "among runs of one algorithm",
-        "task": "among all runs of a task",
-    }
     tables = []
-    for level, title in titles.items():
+    for level, title in LEVELS.items():
         table = Drawn(title, box=None, pad_edge=False)
         for heading in ("rank correlation", "regret", "groups", "checkpoints"):
             table.add_column(heading, justify="right")
@@ -195,16 +256,20 @@ def told(record: Mapping[str, Any]) -> list[Drawn]:
 def main(
     runs: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of published results.")] = RESULTS,
+    suite: Annotated[list[str] | None, typer.Option(help="Only runs of this suite.")] = None,
     games: Annotated[int, typer.Option(help="Held-out games to score checkpoints on; 0: results alone.")] = 0,
+    steps: Annotated[int, typer.Option(help="Of fitted Q evaluation.")] = FQE_STEPS,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the report.")] = None,
 ) -> None:
     """Tells how well offline statistics rank checkpoints by their true scores."""
-    record = report([runs, results], games)
+    set_threads(1)
+    record = report([runs, results], games, suite or (), steps=steps)
     console = Console(highlight=False)
     for table in told(record):
         console.print(table, "")
     console.print(f"{record['runs']} runs, {record['scored']} checkpoints scored on {games} games")
     if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table as Drawn
 
-from leaderboards.jobs import Job, plan
+from leaderboards.jobs import RESULTS, Job, plan
 from leaderboards.run import CORES, FAILED, execute
 from leaderboards.suite import Agent, Evaluation, Player, Suite, Task
 from leaderboards.tables import Run
@@ -31,6 +31,8 @@ from lmrl_envs.files import write_atomic
 from lmrl_envs.statistics import Estimate, seed_mean
 
 Settings = Mapping[str, Any]
+RUNS = Path("runs", "spread")
+"""Apart from the runs of suites, whose page draws the report beside their tables, and not the trials one by one."""
 PRIOR = "bc-1"
 """The trial of BC that others start from: `"@bc-1"`."""
 
@@ -58,6 +60,8 @@ class Grid:
     episodes_per_second: float = 10.0
     one_process: bool = False
     """As of a suite."""
+    paper: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    """Best score and standard deviation of agents as published, on other data."""
 
     def __post_init__(self) -> None:
         counts = {len(settings) for settings in self.trials.values()}
@@ -126,6 +130,10 @@ def report(grid: Grid, trials: Mapping[str, float], finals: Mapping[str, Sequenc
     return {
         "grid": grid.name,
         "task": grid.final_task.name,
+        "trial_count": len(next(iter(grid.trials.values()))),
+        "trial_episodes": grid.trial_episodes,
+        "final_episodes": grid.final_episodes,
+        "paper": {name: list(scores) for name, scores in grid.paper.items()},
         "agents": {
             name: {
                 "trials": [dict(settings) for settings in some],
@@ -238,6 +246,16 @@ GRIDS: dict[str, Callable[[], Grid]] = {
         final_episodes=512,
         tokens_per_second=12_000,
         episodes_per_second=4.0,
+        paper={  # arXiv 2206.11871, its ablation on this reward
+            "ilql": (-5.69, 0.42),
+            "awr": (-5.96, 2.82),
+            "sarsa": (-6.19, 0.27),
+            "dt": (-6.70, 1.15),
+            "cql": (-7.32, 1.98),
+            "filtered_bc": (-7.48, 0.72),
+            "psi": (-10.05, 0.60),
+            "bc": (-10.85, None),
+        },
     ),
 }
 
@@ -255,9 +273,10 @@ def get_grid(name: str) -> Grid:
 
 def main(
     grid: Annotated[str, typer.Option(help="Which grid.")] = "visual-dialogue-yn",
-    out: Annotated[Path, typer.Option(help="Folder for runs and the report.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder for runs and the report.")] = RUNS,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; the number of cores by default.")] = CORES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the trials and how long they take.")] = False,
+    keep: Annotated[bool, typer.Option("--publish", help="Keep the report in the repository.")] = False,
 ) -> None:
     """Tries an equal number of settings of each agent, and the best ones again with fresh seeds."""
     console = Console(highlight=False, soft_wrap=True)
@@ -276,7 +295,9 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock", timeout=0):
         record, failed = run(found, out, jobs, console)
-    write_atomic(out / f"{found.name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    for folder in (out, *([RESULTS / "spread"] if keep else [])):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / f"{found.name}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     console.print(told(record))
     if failed:
         raise typer.Exit(FAILED)

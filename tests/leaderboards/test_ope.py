@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from leaderboards import ope_page
+from leaderboards import instruments
 from leaderboards.estimators import effective_games, importance_weights
 from leaderboards.fqe import FQEConfig, Outcomes, fit
 from leaderboards.game_tree import CrowdChances, GameTree
@@ -166,11 +166,11 @@ def test_estimates_stand_on_the_page(tmp_path):
     about = {"dataset": "wordle/human-v0", "variant": {"mix": "wide"}, "games": 2000, "close": 0.15}
     (tmp_path / "ope").mkdir()
     (tmp_path / "ope" / "some.json").write_text(json.dumps({**about, "policies": policies, "summary": summary(rows)}))
-    (record,) = ope_page.records(tmp_path)
-    drawn = ope_page.scatter(record, "fqe")  # axes from -3 to -1, 100 units a point of return
+    (record,) = instruments.records(tmp_path)["ope"]
+    drawn = instruments.scatter(record, "fqe")  # axes from -3 to -1, 100 units a point of return
     assert (drawn.low, drawn.high, drawn.band) == (-3.0, -1.0, 15.0)
     assert [(dot.x, dot.y, dot.close) for dot in drawn.dots] == [(200.0, 10.0, True), (100.0, 150.0, False)]
-    assert ope_page.scatter(record, "pdwis").missing == ["<b>x"]
+    assert instruments.scatter(record, "pdwis").missing == ["<b>x"]
     page = tmp_path / "page.html"
     write(tmp_path, page)
     text = page.read_text()

@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from leaderboards.instruments import records, spread_rows
 from leaderboards.jobs import our_agents
+from leaderboards.render import write
 from leaderboards.spread import GRIDS, Grid, chosen, get_grid, report, run, spread, told
 from leaderboards.suite import Player, Task
 
@@ -51,6 +53,32 @@ def test_the_best_trial_is_chosen_and_the_spread_is_over_all():
     console.print(told(record))
     # two seeds: mean -2.5, t(1) at .975 = 12.706 times .5
     assert "-8.85 … 3.85" in console.export_text().splitlines()[1]
+
+
+def test_a_report_stands_on_the_page(tmp_path):
+    scores = {"bc-1": -3.0, "bc-2": -4.0, "ilql-1": -2.5, "ilql-2": -1.5}
+    grid = tiny(paper={"ilql": (-5.69, 0.42), "bc": (-10.85, None)})
+    record = report(grid, scores, {"ilql": [-2.0, -3.0]})
+    kept = tmp_path / "results" / "spread" / "tiny.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps(record, allow_nan=False))
+    (read,) = records(tmp_path / "nothing", tmp_path / "results")["spread"]
+    assert read == record
+    ilql, bc = spread_rows(record)
+    # the scale runs from 2 % at -4 to 98 % at -1.5, the best of all
+    assert (ilql.agent, ilql.places, ilql.fresh_place) == ("ilql", [59.6, 98.0], 59.6)
+    assert (ilql.fresh.value, ilql.settings["tau"], ilql.paper) == (-2.5, 0.9, [-5.69, 0.42])
+    assert (bc.agent, bc.best, bc.median, bc.places, bc.fresh) == ("bc", -3.0, -3.5, [40.4, 2.0], None)
+    page = tmp_path / "page.html"
+    write(tmp_path / "nothing", page, tmp_path / "results")
+    text = page.read_text()
+    assert "2 settings of each agent" in text
+    minus = "\N{MINUS SIGN}"
+    cells = (f"{minus}2.00", "0.71", "2")  # median, sd, trials
+    assert f"<b>{minus}1.50</b></td>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
+    assert f"<b>{minus}2.50</b><span>{minus}8.85 … 3.85, 2 seeds</span>" in text
+    assert f"{minus}5.69<span>sd 0.42</span>" in text
+    assert f"<dt>ilql-2</dt><dd>{minus}1.50, chosen · pi_beta @bc-1, tau 0.9</dd>" in text
 
 
 def test_unequal_numbers_of_trials_are_refused():
