@@ -182,6 +182,8 @@ class RLOL(ALOL):
     def turn_weights(self, turns: Turns, data: TextDataset) -> np.ndarray:
         """R, mapped to [0, 1] by the range of all turns' returns."""
         if self.config.returns == "raw":
+            if turns.R.min() < 0:  # of a turn, where that of the whole episode is not
+                raise ValueError(f"a turn has the return {turns.R.min()}, and raw ones weigh; take returns='mapped'")
             return turns.R
         self.map.fit(turns.R)
         return self.map(turns.R)

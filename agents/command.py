@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.algorithm import PRESETS, Algorithm, TrainConfig
+from agents.checks import check_needs
 from agents.tokenizers import tokenizer_for
-from agents.trainer import check_needs, train
+from agents.trainer import train
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.errors import CheckpointError, LmrlError
 from lmrl_envs.evaluate import evaluate

@@ -127,9 +127,7 @@ class Likelihood(Algorithm):
         reference = Reference(Path(str(self.config.pi_ref)), self)
         reading = reference.read(data)
         if len(reading.logp) != np.count_nonzero(store.agent):
-            raise ValueError(
-                f"{self.name} and its pi_ref read episodes that are cut at different places; take a longer context"
-            )
+            raise ValueError("agent and pi_ref read episodes that are cut at different places; take a longer context")
         V = self._values(reference, reading.states, store, env_id, env_kwargs) if self.reads_values else None
         return self.annotate(data, store, V=V, ref_logp=reading.logp)
 
@@ -163,8 +161,8 @@ class Likelihood(Algorithm):
             return cross_fitted(states, returns_to_go(store), store.row_of_tokens()[starts], seed=seed)
         if env_id is None:
             raise ValueError(
-                f"{self.name} with value='rollouts' plays in the environment of its data, and no environment produced "
-                "these; take value='logged'"
+                "with value='rollouts' pi_ref plays in the environment of the data, and no environment produced these; "
+                "take value='logged'"
             )
         played, seen = reference.play(env_id, env_kwargs, episodes=self.config.rollouts, seed=seed)
         model = ReturnRegression(seen.states, seed=seed)
@@ -181,7 +179,7 @@ class Likelihood(Algorithm):
             return w, None
         drawn = np.bincount(turns.row, weights=turns.positive_advantage)
         if not drawn.any():
-            raise ValueError(f"{self.name}: no turn has R > V, so that priority sampling has nothing to draw")
+            raise ValueError("no turn has R > V, so that priority=True has nothing to draw; leave it out")
         if self.uses_values and c.priority is True:
             w = w * (drawn.mean() / np.maximum(drawn, 1e-12))[turns.row]
         return w, drawn

@@ -101,7 +101,9 @@ class Swift(Likelihood):
         infos = [episode.info for episode in data]
         for index, info in enumerate(infos):
             if info.get(key) is None:
-                raise ValueError(f"swift: episode {index} has no info[{key!r}]; it has {sorted(info)}")
+                raise ValueError(
+                    f"episode {index} has no info[{key!r}]; take another instance, of {sorted(info)}, or none"
+                )
         return np.unique([str(info[key]) for info in infos], return_inverse=True)[1]
 
     def turn_weights(self, turns: Turns, data: TextDataset) -> np.ndarray:

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents import checkpoints
 from agents.algorithm import Algorithm, Prepared, TokenScores, TrainConfig, spread
 from agents.batch import TokenStore
+from agents.checks import check_gradients, check_loss, check_needs, naming
 from agents.data import Batches, Step, encode_dataset, steps
 from agents.optimizers import make_optimizer
 from lmrl_envs.datasets import TextDataset
@@ -82,8 +83,9 @@ def train(
     ready_trunks(algorithm)
     env = data.metadata
     check_needs(algorithm, data)
-    prepared = algorithm.prepare(data, env_id=env.env_id, env_kwargs=env.env_kwargs)
-    store = encode_dataset(algorithm, prepared.data)
+    with naming(algorithm, data):
+        prepared = algorithm.prepare(data, env_id=env.env_id, env_kwargs=env.env_kwargs)
+        store = encode_dataset(algorithm, prepared.data)
     algorithm.turn_tokens = store.longest_turn()
     held_out = None if validation is None else encode_dataset(algorithm, validation)
     batches = Batches(store.lengths, config.tokens_per_batch, seed=config.seed, weights=prepared.weights)
@@ -284,64 +286,6 @@ def validation_loss(algorithm: Algorithm, store: TokenStore, tokens_per_batch: i
         count += int((~logp.isnan()).sum())
     algorithm.train()
     return total / count
-
-
-def check_needs(algorithm: Algorithm, data: TextDataset) -> None:
-    """Refuses data that lack what an algorithm needs.
-
-    Raises:
-        ValueError: names the algorithm, the dataset and what to do.
-    """
-    needs, returns = algorithm.needs, data.returns
-    where = f"the {len(data):,} episodes of {data.metadata.dataset_id or data.metadata.env_id or 'these logs'}"
-    reference = "pi_beta" if hasattr(algorithm.config, "pi_beta") else "pi_ref"
-    if "reference" in needs and not getattr(algorithm.config, reference, None):
-        raise ValueError(
-            f"{algorithm.name} needs a reference model of {where}, and has none; train one by `python -m agents.bc` "
-            f"with the same dataset and model, and give its folder as {reference}"
-        )
-    if "rewards" in needs and not np.any(returns != 0):
-        raise ValueError(
-            f"{algorithm.name} learns from rewards, and every return in {where} is 0; take logs with rewards, "
-            "or an agent that uses none (bc, iqlearn)"
-        )
-    if "nonnegative_rewards" in needs and returns.min() < 0:
-        raise ValueError(
-            f"{algorithm.name} needs returns of at least 0, and the least in {where} is {returns.min()}; "
-            "let it map them to [0, 1] (returns='mapped')"
-        )
-    if "groups" in needs:
-        counts = np.unique(algorithm.groups(data), return_counts=True)[1]
-        if 2 * (counts < 2).sum() >= len(counts):
-            raise ValueError(
-                f"{algorithm.name} compares episodes that share a start, and of {len(counts):,} starts in {where} "
-                f"{(counts < 2).sum():,} have one episode; take data with several episodes a start, a hidden instance "
-                "that they share (instance=...), or refit, which needs no groups"
-            )
-
-
-def check_loss(algorithm: Algorithm, result: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """What `loss` returned: a scalar with a gradient, and its terms; refuses anything else."""
-    match result:
-        case (Tensor(shape=()) as loss, Mapping() as terms) if all(isinstance(t, Tensor) for t in terms.values()):
-            if not loss.requires_grad:
-                raise ValueError(f"{algorithm.name}: no parameter gets a gradient, the loss depends on none of them")
-            return loss, terms
-    raise TypeError(
-        f"{algorithm.name}: expected loss(batch) to return a scalar tensor and a dict of scalar tensors, "
-        f"got {result!r:.200}"
-    )
-
-
-def check_gradients(algorithm: Algorithm, trained: list[nn.Parameter]) -> None:
-    """After the first backward pass: every parameter that is to be trained must have a gradient."""
-    wanted = set(map(id, trained))
-    without = [name for name, p in algorithm.named_parameters() if id(p) in wanted and p.grad is None]
-    if without:
-        raise ValueError(
-            f"{algorithm.name}: {len(without)} parameters get no gradient from the loss, the first is {without[0]!r}; "
-            "freeze them (requires_grad_(False)) or leave them out of parameter_groups()"
-        )
 
 
 @contextlib.contextmanager
