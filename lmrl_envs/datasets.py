@@ -10,12 +10,8 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import logging
-import math
-import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
@@ -25,83 +21,34 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lmrl_envs import files
-from lmrl_envs.core import Episode, Role, Turn, clean
+from lmrl_envs.chat_logs import NO_CHAT, read_chats, write_chats
+from lmrl_envs.core import Episode, Turn
+from lmrl_envs.episode_files import (
+    REMEDY,
+    SCHEMA,
+    DatasetMetadata,
+    Summary,
+    batches,
+    blocks,
+    read_episodes,
+    write_episodes,
+)
 from lmrl_envs.errors import DatasetError, unknown_name
 from lmrl_envs.progress import track
-from lmrl_envs.provenance import library_version
 from lmrl_envs.recipes import Recipe, Split, find_recipe
-from lmrl_envs.registration import ReferenceScores, load_attribute, plain_json, reference_scores
+from lmrl_envs.registration import load_attribute, reference_scores
 
-FORMAT_VERSION = 1
-NO_CHAT = "not a chat with a turn of the agent"
-"""What `DatasetMetadata.dropped` counts lines of a file of chats under."""
-_SCHEMA = pa.schema(
-    [
-        ("seed", pa.int64()),
-        ("behaviour", pa.string()),
-        ("roles", pa.list_(pa.string())),
-        ("texts", pa.list_(pa.string())),
-        ("rewards", pa.list_(pa.float64())),
-        ("terminated", pa.bool_()),
-        ("truncated", pa.bool_()),
-        ("info", pa.string()),  # JSON
-    ]
-)
-_REMEDY = "delete it, and load_dataset makes it again"
-_METADATA_KEY, _HASH_KEY = "lmrl_envs", "lmrl_envs.sha256"
-_BLANK = "0" * 64  # stands for the hash of a file's bytes while that is taken, so that the file can hold it
-_BLOCK = 4096  # episodes that are Python objects at one time
-_ROLES: dict[str, Role] = {
-    "agent": "agent",
-    "assistant": "agent",
-    "env": "env",
-    "user": "env",
-    "system": "env",
-    "developer": "env",
-    "tool": "env",
-}
-_log = logging.getLogger(__name__)
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True).encode
-
-
-@dataclass(frozen=True)
-class DatasetMetadata:
-    """What a dataset is and where it comes from. A part of a dataset keeps the metadata of the whole.
-
-    A writer gives the fields down to `dropped`; `write_dataset` fills in the others. `variant` holds the
-    recipe's own arguments, `env_kwargs` the task's. `mean_return` is undiscounted, None where there is no episode.
-    `content_hash` is SHA-256 over one canonical JSON line an episode (seed, behaviour, roles, texts and, unless a
-    learned model gave them, rewards), the same on every machine; `learned_hash` covers rewards that a model gave.
-    `dropped` counts what a reader of somebody's file left out, by reason.
-    """
-
-    env_id: str | None = None
-    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    dataset_id: str | None = None
-    split: str | None = None
-    variant: Mapping[str, Any] = field(default_factory=dict)
-    reference_returns: ReferenceScores | None = None
-    learned_rewards: bool = False
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    episodes: int = 0
-    turns: int = 0
-    mean_return: float | None = None
-    content_hash: str | None = None
-    learned_hash: str | None = None
-    format_version: int = FORMAT_VERSION
-    library_version: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON; `from_json` is the inverse."""
-        return plain_json(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> DatasetMetadata:
-        returns = fields["reference_returns"]
-        return cls(**{**fields, "reference_returns": None if returns is None else ReferenceScores(*returns)})
+__all__ = [
+    "NO_CHAT",
+    "DatasetMetadata",
+    "TextDataset",
+    "TurnColumns",
+    "load_dataset",
+    "write_dataset",
+    "write_episodes",
+]
 
 
 class TurnColumns(NamedTuple):
@@ -132,11 +79,11 @@ class TextDataset(Sequence[Episode]):
         """
         path = Path(path)
         try:
-            return cls(*_parse(path))
+            return cls(*read_episodes(path))
         except FileNotFoundError:
             raise
         except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
-            raise DatasetError(f"{path}: cut short, edited, or not a dataset ({error}); {_REMEDY}") from error
+            raise DatasetError(f"{path}: cut short, edited, or not a dataset ({error}); {REMEDY}") from error
 
     @classmethod
     def from_jsonl(
@@ -167,18 +114,18 @@ class TextDataset(Sequence[Episode]):
             raise unknown_name("value of on_error", on_error, ("raise", "skip"))
         dropped: Counter[str] = Counter()
         env_id = metadata.env_id if metadata else None
-        episodes = _read_chats(Path(path), env_id, dropped if on_error == "skip" else None)
+        episodes = read_chats(Path(path), env_id, dropped if on_error == "skip" else None)
         first = list(itertools.islice(episodes, 1))
         given = metadata or DatasetMetadata(env_id=first[0].env_id if first else None)
-        summary = _Summary(dataclasses.replace(given, dropped=dropped))
-        batches = _batches(itertools.chain(first, episodes), summary)
-        return cls(pa.Table.from_batches(batches, _SCHEMA), summary.metadata())
+        summary = Summary(dataclasses.replace(given, dropped=dropped))
+        read = batches(itertools.chain(first, episodes), summary)
+        return cls(pa.Table.from_batches(read, SCHEMA), summary.metadata())
 
     def __len__(self) -> int:
         return self._table.num_rows
 
     def __iter__(self) -> Iterator[Episode]:
-        for rows in _blocks(self._table):
+        for rows in blocks(self._table):
             for row in rows:
                 yield self._episode(row)
 
@@ -255,21 +202,7 @@ class TextDataset(Sequence[Episode]):
 
     def to_jsonl(self, path: Path | str) -> None:
         """Writes one chat a line, as `from_jsonl` reads it; the agent is `assistant`, the environment `user`."""
-        names = {"agent": "assistant", "env": "user"}
-        with files.atomic_path(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for episode in self:
-                messages = [
-                    {"role": names[turn.role], "content": turn.text, "reward": turn.reward} for turn in episode.turns
-                ]
-                line = {
-                    "messages": messages,
-                    "env_id": episode.env_id,
-                    "seed": episode.seed,
-                    "terminated": episode.terminated,
-                    "truncated": episode.truncated,
-                    "info": episode.info,
-                }
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        write_chats(Path(path), self)
 
     def make_env(self, **kwargs: Any) -> gymnasium.Env:
         """Makes the environment that the episodes come from; `kwargs` go to `gym.make` besides its own arguments.
@@ -337,7 +270,7 @@ def load_dataset(
         if getattr(dataset.metadata, name) != getattr(metadata, name):
             raise DatasetError(
                 f"{path}: expected {name} {getattr(metadata, name)!r}, "
-                f"the file holds {getattr(dataset.metadata, name)!r}; {_REMEDY}"
+                f"the file holds {getattr(dataset.metadata, name)!r}; {REMEDY}"
             )
     return dataset
 
@@ -351,23 +284,6 @@ def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: Datas
     """
     write_episodes(path, episodes, metadata)
     return TextDataset.read(path)
-
-
-def write_episodes(path: Path | str, episodes: Iterable[Episode], metadata: DatasetMetadata) -> DatasetMetadata:
-    """Writes a file as `write_dataset` does, and reads nothing back: in constant memory, however many there are."""
-    path = Path(path)
-    summary = _Summary(metadata)
-    try:
-        with files.atomic_path(path) as temporary:
-            with pq.ParquetWriter(temporary, _SCHEMA, compression="zstd") as writer:
-                for batch in _batches(episodes, summary):
-                    writer.write_batch(batch)
-                footer = {_METADATA_KEY: _encode(summary.metadata().to_json()), _HASH_KEY: _BLANK}
-                writer.add_key_value_metadata(footer)
-            _seal(temporary)
-    except OSError as error:
-        raise DatasetError(f"cannot write {path} ({error}); what was there before is unchanged") from error
-    return summary.metadata()
 
 
 def _made(
@@ -388,186 +304,9 @@ def _made(
     return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **original))
 
 
-def _parse(path: Path) -> tuple[pa.Table, DatasetMetadata]:
-    """Reads a file's rows and metadata, once its bytes are those that were written."""
-    data = path.read_bytes()
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        footer = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
-        if _METADATA_KEY not in footer or _HASH_KEY not in footer:
-            raise DatasetError(f"{path}: a Parquet file, but not one that write_dataset wrote")
-        fields = json.loads(footer[_METADATA_KEY])
-        if fields["format_version"] != FORMAT_VERSION:
-            raise DatasetError(
-                f"{path}: expected format version {FORMAT_VERSION}, got {fields['format_version']}; "
-                "read it with the version of the library that wrote it"
-            )
-        expected = footer[_HASH_KEY]
-        place = data.rindex(expected.encode())
-        digest = hashlib.sha256(data[:place])
-        digest.update(_BLANK.encode())
-        digest.update(data[place + len(_BLANK) :])
-        if digest.hexdigest() != expected:
-            raise DatasetError(f"{path}: edited: expected SHA-256 {expected}, got {digest.hexdigest()}; {_REMEDY}")
-        return file.read().cast(_SCHEMA), DatasetMetadata.from_json(fields)
-
-
-def _seal(path: Path) -> None:
-    """Puts the hash of a file's bytes into its footer, where a blank of the same length held its place."""
-    digest = files.file_hash(path)
-    with path.open("rb+") as file, mmap.mmap(file.fileno(), 0) as data:
-        place = data.rfind(_BLANK.encode())
-        data[place : place + len(digest)] = digest.encode()
-
-
-class _Summary:
-    """Counts and hashes of the rows seen so far, tuples as in `_SCHEMA`."""
-
-    def __init__(self, given: DatasetMetadata):
-        self.given = given
-        self.episodes = self.turns = 0
-        self.total_return = 0.0
-        self._content, self._learned = hashlib.sha256(), hashlib.sha256()
-        self._names = _SCHEMA.names[: 4 if given.learned_rewards else 5]
-
-    def add(self, rows: Sequence[tuple]) -> None:
-        self.episodes += len(rows)
-        self.turns += sum(len(row[2]) for row in rows)
-        self.total_return += sum(sum(row[4]) for row in rows)
-        # zip stops after the columns that content is made of
-        self._content.update(_lines(dict(zip(self._names, row, strict=False)) for row in rows))
-        if self.given.learned_rewards:
-            self._learned.update(_lines(row[4] for row in rows))
-
-    def metadata(self) -> DatasetMetadata:
-        return dataclasses.replace(
-            self.given,
-            env_kwargs=plain_json(self.given.env_kwargs),
-            variant=plain_json(self.given.variant),
-            dropped=dict(self.given.dropped),  # counted while the episodes were read
-            episodes=self.episodes,
-            turns=self.turns,
-            mean_return=self.total_return / self.episodes if self.episodes else None,
-            content_hash=self._content.hexdigest(),
-            learned_hash=self._learned.hexdigest() if self.given.learned_rewards else None,
-            format_version=FORMAT_VERSION,
-            library_version=library_version(),
-        )
-
-
-def _lines(values: Iterable[Any]) -> bytes:
-    return "".join([_encode(value) + "\n" for value in values]).encode()
-
-
-def _blocks(table: pa.Table) -> Iterator[list[tuple]]:
-    """The rows as Python objects, some thousands at a time."""
-    for batch in table.to_batches(max_chunksize=_BLOCK):
-        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-
-
-def _batches(episodes: Iterable[Episode], summary: _Summary) -> Iterator[pa.RecordBatch]:
-    """Encodes episodes as Arrow, adding them to `summary`."""
-    numbered = enumerate(episodes)
-    while block := list(itertools.islice(numbered, _BLOCK)):
-        rows = [_row(number, episode, summary.given.env_id) for number, episode in block]
-        summary.add(rows)
-        yield pa.record_batch([list(column) for column in zip(*rows, strict=True)], schema=_SCHEMA)
-
-
-def _row(number: int, episode: Episode, env_id: str | None) -> tuple:
-    def refuse(problem: str) -> ValueError:
-        return ValueError(f"episode {number}: {problem}")
-
-    if episode.env_id != env_id:
-        raise refuse(f"expected env_id {env_id!r} as in the metadata, got {episode.env_id!r}")
-    roles = [turn.role for turn in episode.turns]
-    texts = [turn.text for turn in episode.turns]
-    rewards = [float(turn.reward) for turn in episode.turns]
-    if not {"env", "agent"}.issuperset(roles):
-        raise refuse(f"expected the roles 'env' and 'agent', got {roles}")
-    if not all(map(math.isfinite, rewards)):
-        raise refuse(f"expected finite rewards, got {rewards}")
-    try:
-        "".join(texts).encode()
-        info = _encode(plain_json(episode.info))
-        info.encode()
-    except UnicodeEncodeError as error:
-        raise refuse(f"a text has a lone surrogate ({error}); lmrl_envs.clean makes any text safe") from None
-    except (TypeError, ValueError) as error:
-        raise refuse(f"expected texts as str and info as plain JSON: {error}") from None
-    behaviour = episode.info.get("behaviour")
-    if not isinstance(behaviour, str | None):
-        raise refuse(f"info['behaviour'] names the policy: expected a str, got {behaviour!r}")
-    return (episode.seed, behaviour, roles, texts, rewards, episode.terminated, episode.truncated, info)
-
-
 def _flat(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:
     """A column of lists as (N + 1,) int64 offsets and its values."""
     column = table[name].combine_chunks()
     offsets = np.zeros(len(column) + 1, np.int64)
     np.cumsum(pc.list_value_length(column).to_numpy(), out=offsets[1:])
     return offsets, column.flatten()
-
-
-def _read_chats(path: Path, env_id: str | None, dropped: Counter[str] | None) -> Iterator[Episode]:
-    """The episodes of a file or folder of chats; `env_id` is for lines that name no environment.
-
-    Lines that are no chats are counted in `dropped`, or are an error where that is None.
-    """
-    paths = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if not paths:
-        raise DatasetError(f"{path}: expected a folder with files *.jsonl, and it has none")
-    for part in paths:
-        with part.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    episode = _chat(json.loads(line), env_id)
-                except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-                    problem = f"{part}, line {number}: {error}"
-                    if dropped is None:
-                        raise DatasetError(problem) from error
-                    dropped[NO_CHAT] += 1
-                    _log.warning("left out: %s", problem)
-                else:
-                    yield episode
-
-
-def _chat(chat: Any, env_id: str | None) -> Episode:
-    """Makes an episode of one line's JSON. Its errors say what is wrong; the caller adds where."""
-    if isinstance(chat, list):
-        chat = {"messages": chat}
-    if not isinstance(chat, dict) or not isinstance(chat.get("messages"), list):
-        raise ValueError("expected a list of messages, or an object that holds one as 'messages'")
-    expected = {"env_id": str, "seed": int, "terminated": bool, "truncated": bool, "info": dict}
-    for name, kind in expected.items():
-        if chat.get(name) is not None and type(chat[name]) is not kind:
-            raise ValueError(f"{name}: expected {kind.__name__} or null, got {chat[name]!r:.80}")
-    seed, info = chat.get("seed"), chat.get("info") or {}
-    if seed is not None and not -(2**63) <= seed < 2**63:
-        raise ValueError(f"seed: expected 64 bits at most, got {seed}")
-    if not isinstance(info.get("behaviour"), str | None):
-        raise ValueError(f"info['behaviour']: expected str or null, got {info['behaviour']!r:.80}")
-    _encode(plain_json(info)).encode()  # a lone surrogate or an infinite number is an error of this line
-    turns = tuple(_message(place, message) for place, message in enumerate(chat["messages"], start=1))
-    if not any(turn.role == "agent" for turn in turns):
-        raise ValueError("expected at least one message of the assistant")
-    truncated = bool(chat.get("truncated"))
-    terminated = not truncated if chat.get("terminated") is None else chat["terminated"]
-    return Episode(chat.get("env_id", env_id), seed, turns, terminated, truncated, info)
-
-
-def _message(place: int, message: Any) -> Turn:
-    if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-        raise ValueError(f"message {place}: expected an object with 'role' and 'content', got {message!r:.80}")
-    name, content, reward = message["role"], message["content"], message.get("reward")
-    if not isinstance(name, str) or name not in _ROLES:
-        raise ValueError(f"message {place}: {unknown_name('role', name, _ROLES)}")
-    if not isinstance(content, str):
-        raise ValueError(f"message {place}: expected content as a string, got {content!r:.80}")
-    reward = 0.0 if reward is None else reward
-    if type(reward) not in (int, float) or not math.isfinite(reward):
-        raise ValueError(f"message {place}: expected a finite number as reward, got {reward!r:.80}")
-    if _ROLES[name] == "env" and reward:
-        raise ValueError(f"message {place}: expected rewards on the assistant's messages alone, got {reward} here")
-    return Turn(_ROLES[name], clean(content, len(content)), float(reward))

@@ -320,7 +320,7 @@ def test_a_file_cut_short(talks, path, keep):
 
 
 def test_another_format_version(talks, path, monkeypatch):
-    monkeypatch.setattr("lmrl_envs.datasets.FORMAT_VERSION", 2)
+    monkeypatch.setattr("lmrl_envs.episode_files.FORMAT_VERSION", 2)
     with pytest.raises(DatasetError, match="expected format version 2, got 1"):
         TextDataset.read(path)
 
