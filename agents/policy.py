@@ -38,15 +38,15 @@ class LMPolicy:
         """The options as plain values, for results."""
         return dataclasses.asdict(self.options) | {"max_tokens": self.max_tokens}
 
-    def fitting_rows(self, free: int | None = None) -> int:
-        """How many episodes to play at once: 64 on a CPU; on a card, as many as fit into `free` bytes, at most 4,096.
+    def fitting_rows(self, free: int | None = None, *, on_cpu: int = 64) -> int:
+        """How many episodes to play at once: on a card, as many as fit into `free` bytes, at most 4,096; else `on_cpu`.
 
         A row needs its keys and values twice, since rows are moved by copying, and logits of its next token.
         """
         device = next(self.algorithm.parameters()).device
         if free is None:
             if device.type != "cuda":
-                return 64
+                return on_cpu
             free = torch.cuda.mem_get_info(device)[0] // 2
         config = self.algorithm.lm.config
         token = 2 * config.num_hidden_layers * config.hidden_size * len(self.trunks)

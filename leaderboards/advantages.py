@@ -20,7 +20,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from leaderboards import render
+from leaderboards import drawing, render
 from leaderboards.jobs import our_agents
 from leaderboards.scores import scored_turns
 from lmrl_envs.core import Episode, Turn, clean
@@ -64,16 +64,16 @@ def scale_of(scores: Scores) -> float:
     return float(np.quantile(values, 0.9)) if values and any(values) else 1.0
 
 
-def lines(episode: Episode, scores: Sequence[dict[str, list[Any]]]) -> list[render.Line]:
+def lines(episode: Episode, scores: Sequence[dict[str, list[Any]]]) -> list[drawing.Line]:
     """An episode's turns with their tokens; `scores` are those of the agent's turns, in order."""
     remaining, found = iter(scores), []
     for turn in episode.turns:
-        of_turn = next(remaining) if turn.role == "agent" else {name: [] for name in render.Token._fields}
-        tokens = tuple(map(render.Token, *(of_turn[name] for name in render.Token._fields)))
+        of_turn = next(remaining) if turn.role == "agent" else {name: [] for name in drawing.Token._fields}
+        tokens = tuple(map(drawing.Token, *(of_turn[name] for name in drawing.Token._fields)))
         shown = tuple(
-            token._replace(text=_PIECE if _piece(token.text) else render.visible(token.text)) for token in tokens
+            token._replace(text=_PIECE if _piece(token.text) else drawing.visible(token.text)) for token in tokens
         )
-        found.append(render.Line(turn.role, render.visible(turn.text), tokens=shown))
+        found.append(drawing.Line(turn.role, drawing.visible(turn.text), tokens=shown))
     return found
 
 
@@ -103,7 +103,7 @@ def _piece(text: str) -> bool:
     return len(text) == 1 and (unicodedata.category(text) == "Co" or text == "\N{REPLACEMENT CHARACTER}")
 
 
-def _style(token: render.Token, scale: float) -> Style:
+def _style(token: drawing.Token, scale: float) -> Style:
     if token.advantage is None:
         return Style()
     tone, strength = _BETTER if token.side == "better" else _WORSE, token.strength(scale)

@@ -125,7 +125,10 @@ def spread_rows(record: Record) -> list[SpreadRow]:
     rows = [
         SpreadRow(
             name,
-            *(row[key] for key in ("best", "median", "sd", "scores")),
+            row["best"],
+            row["median"],
+            row["sd"],
+            row["scores"],
             [place(score) for score in row["scores"]],
             row["chosen"],
             row["trials"][int(row["chosen"].rpartition("-")[2]) - 1],

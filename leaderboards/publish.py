@@ -14,7 +14,8 @@ from typing import Any
 import typer
 
 from leaderboards.jobs import REPOSITORY, RESULTS, Job
-from leaderboards.render import markdown, read
+from leaderboards.render import markdown
+from leaderboards.tables import read
 from lmrl_envs.files import write_atomic
 
 README = REPOSITORY / "README.md"

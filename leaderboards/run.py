@@ -29,9 +29,9 @@ from rich.table import Table
 
 from leaderboards import publish, render
 from leaderboards.jobs import CHAT, RESULTS, Job, plan, unfinished
+from leaderboards.rows import DECODED
 from leaderboards.suite import Agent, Checkpoint, Contestant, Player, Suite
 from leaderboards.suites import get_suite
-from leaderboards.tables import DECODED
 from lmrl_envs.errors import LmrlError, unknown_name
 
 POLL_SECONDS = 0.2

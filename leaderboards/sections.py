@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from leaderboards.tables import Row, Table
+from leaderboards.rows import Row
+from leaderboards.tables import Table
 from lmrl_envs.statistics import Estimate, seed_mean
 
 Cell = str | float | Estimate | None

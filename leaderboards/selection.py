@@ -33,7 +33,7 @@ from scipy.stats import spearmanr
 from leaderboards.game_tree import GameTree
 from leaderboards.instruments import LEVELS
 from leaderboards.jobs import RESULTS, our_agents
-from leaderboards.tables import Run
+from leaderboards.rows import Run
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.devices import set_threads
 from lmrl_envs.files import write_atomic

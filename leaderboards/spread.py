@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table as Drawn
 
 from leaderboards.jobs import RESULTS, Job, plan
+from leaderboards.rows import Run
 from leaderboards.run import CORES, FAILED, execute
 from leaderboards.suite import Agent, Evaluation, Player, Suite, Task
-from leaderboards.tables import Run
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.files import write_atomic
 from lmrl_envs.statistics import Estimate, seed_mean

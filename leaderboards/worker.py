@@ -18,25 +18,23 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leaderboards.jobs import SCHEMA, checkpoint_folder, named, named_parameters, our_agents, path_safe
 from leaderboards.players import Crowd, expected_return, validation_loss
+from leaderboards.playing import EXAMPLES, Again, data_of, labelled, play, play_decoded
 from leaderboards.scores import token_scores
 from leaderboards.studies import STUDIES
-from lmrl_envs.core import EpisodeKey, Turn
-from lmrl_envs.datasets import TextDataset, load_dataset
-from lmrl_envs.evaluate import EvalResult, evaluate
+from lmrl_envs.datasets import TextDataset
+from lmrl_envs.evaluate import EvalResult
 from lmrl_envs.files import write_atomic
 from lmrl_envs.registration import load_attribute
 
 if TYPE_CHECKING:
     from agents.trainer import Algorithm
 
-EXAMPLES = 16
-"""Episodes of a result that are kept whole."""
 GAMES_SCORED = 4
 """Example games whose tokens are scored."""
 _HUMAN, _BRANCHING = "wordle/human-v0", "wordle/branching-v0"
@@ -88,7 +86,7 @@ def _study(run: Mapping[str, Any], done: Done) -> dict[str, Any]:
     if run["task"]["env_id"] not in STUDIES:
         return {}
     measure = load_attribute(STUDIES[run["task"]["env_id"]].measure)
-    data = _data(run)
+    data = data_of(run)
     measured: dict[int, Any] = {}  # a player's decodings are one result
     for result in done.results.values():
         if id(result) not in measured:
@@ -100,7 +98,7 @@ def _agent(run: Mapping[str, Any], folder: Path) -> Done:
     agents = our_agents()
     from agents import tokenizers, trainer  # noqa: PLC0415  (after the check that it is ours; torch is heavy)
 
-    data, validation = _data(run), _data(run, split="validation")
+    data, validation = data_of(run), data_of(run, split="validation")
     cls = agents.algorithm_class(run["source"])
     fields = {
         name: str(_needed(folder, value[1:])[0]) if isinstance(value, str) and value.startswith("@") else value
@@ -118,7 +116,7 @@ def _agent(run: Mapping[str, Any], folder: Path) -> Done:
     cost = {**algorithm.cost(), "steps": trained.steps, "tokens": trained.tokens, "seconds": trained.seconds}
     checkpoint = os.path.relpath(trained.checkpoint, folder)
     return Done(
-        _play_decoded(run, trained.algorithm),
+        play_decoded(run, trained.algorithm),
         {"curve": trained.curve, "cost": cost, "checkpoint": checkpoint},
         algorithm=trained.algorithm,
     )
@@ -143,7 +141,7 @@ def _looks(
     def look(step: int) -> dict[str, float]:
         if step % every and step != steps:
             return {}
-        result = _play(run, algorithm.policy(**decoding), episodes=looks["episodes"], repeats=1)
+        result = play(run, algorithm.policy(**decoding), episodes=looks["episodes"], repeats=1)
         return {"score": fmean(result.returns), **(_opener_share(algorithm, validation) if valued else {})}
 
     return look
@@ -157,7 +155,7 @@ def _opener_share(algorithm: Algorithm, branching: TextDataset) -> dict[str, flo
 
 def _checkpoint(run: Mapping[str, Any], folder: Path) -> Done:
     algorithm = our_agents().load(checkpoint_folder(run["source"]))
-    return Done(_play_decoded(run, algorithm), {"cost": algorithm.cost()}, algorithm=algorithm)
+    return Done(play_decoded(run, algorithm), {"cost": algorithm.cost()}, algorithm=algorithm)
 
 
 def _shared(run: Mapping[str, Any], folder: Path) -> Done:
@@ -172,11 +170,11 @@ def _shared(run: Mapping[str, Any], folder: Path) -> Done:
         train["checkpoint"] = os.path.relpath(other / train["checkpoint"], folder)
         algorithm = our_agents().load(folder / train["checkpoint"])
     if rescore := STUDIES[run["task"]["env_id"]].rescore if run["task"]["env_id"] in STUDIES else None:
-        results = {name: _labelled(run, result) for name, result in load_attribute(rescore)(run, record).items()}
+        results = {name: labelled(run, result) for name, result in load_attribute(rescore)(run, record).items()}
         return Done(results, train, algorithm=algorithm, study=record["study"])
     if algorithm is None:
         raise ValueError(f"{run['agent']}: what is no trained agent is shared only where rewards follow from the words")
-    return Done(_play_decoded(run, algorithm), train, algorithm=algorithm)
+    return Done(play_decoded(run, algorithm), train, algorithm=algorithm)
 
 
 def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
@@ -188,7 +186,7 @@ def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
     needed = {name: _needed(folder, name) for name in config["among"]}
     candidates = {name: our_agents().load(checkpoint) for name, (checkpoint, _) in needed.items()}
     tried = {
-        name: _play(
+        name: play(
             trying, algorithm.policy(**decoding), episodes=config["episodes"], repeats=1, seed=evaluation["seed"] + 1
         )
         for name, algorithm in candidates.items()
@@ -196,8 +194,7 @@ def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
     best = max(tried, key=lambda name: fmean(tried[name].returns))
     tuning = {"trials": len(tried), "episodes": len(tried) * config["episodes"], "chosen": best}
     results = {
-        name: dataclasses.replace(result, tuning=tuning)
-        for name, result in _play_decoded(run, candidates[best]).items()
+        name: dataclasses.replace(result, tuning=tuning) for name, result in play_decoded(run, candidates[best]).items()
     }
     spent = sum(record["train"]["cost"]["seconds"] for _, record in needed.values())
     cost = {**candidates[best].cost(), "seconds": spent + sum(result.seconds for result in tried.values())}
@@ -209,7 +206,7 @@ def _best_of(run: Mapping[str, Any], folder: Path) -> Done:
     config = run["config"]
     algorithm = our_agents().load(_needed(folder, config["agent"])[0])
     policy = algorithm.policy(temperature=1.0)
-    results = [_play(run, Again(policy, trial), repeats=1) for trial in range(config["samples"])]
+    results = [play(run, Again(policy, trial), repeats=1) for trial in range(config["samples"])]
     best = np.argmax([result.returns for result in results], axis=0)
 
     def chosen(field: str) -> tuple[Any, ...]:
@@ -228,43 +225,22 @@ def _best_of(run: Mapping[str, Any], folder: Path) -> Done:
     return Done(decoded, {"cost": algorithm.cost()}, trials=results)
 
 
-class Again:
-    """A policy that draws other numbers in each trial, in the same episodes."""
-
-    def __init__(self, policy: Any, trial: int) -> None:
-        self.policy, self.trial, self.name = policy, trial, policy.name
-        self._keys: dict[int, EpisodeKey] = {}
-
-    def reset(self, *, seed: int, instructions: str) -> None:
-        """Forgets every episode."""
-        self.policy.reset(seed=seed, instructions=instructions)
-        self._keys = {}
-
-    def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey]) -> list[str]:
-        """One text for each history."""
-        for index, _ in episodes:
-            if index not in self._keys:
-                seeds = np.random.SeedSequence(self.trial, spawn_key=(index, 2))
-                self._keys[index] = EpisodeKey(index, np.random.Generator(np.random.PCG64(seeds)))
-        return self.policy.act(histories, episodes=[self._keys[index] for index, _ in episodes])
-
-
 def _player(run: Mapping[str, Any], folder: Path) -> Done:
     """A policy that is not decoded from a model plays one way: every decoding holds that result, its own one empty."""
     factory, task = named(run["source"]), run["task"]
     offers: dict[str, Callable[[], Any]] = {
         "env_id": lambda: task["env_id"],
         "env_kwargs": lambda: task["env_kwargs"],
-        "data": lambda: _data(run),
+        "data": lambda: data_of(run),
         "seed": lambda: run["seed"],
     }
     offered = {name: offers[name]() for name in named_parameters(factory, list(offers))}
     policy = factory(**offered, **run["config"])
-    result = dataclasses.replace(_play(run, policy), tuning=getattr(policy, "tuning", {}))
+    result = dataclasses.replace(play(run, policy), tuning=getattr(policy, "tuning", {}))
     return Done(
         dict.fromkeys(run["evaluation"]["decodings"], result),
         expected_return=expected_return(policy),
-        loss_floor=validation_loss(policy, _data(run, split="validation")) if isinstance(policy, Crowd) else None,
+        loss_floor=validation_loss(policy, data_of(run, split="validation")) if isinstance(policy, Crowd) else None,
     )
 
 
@@ -287,57 +263,14 @@ def _needed(folder: Path, agent: str) -> tuple[Path, dict[str, Any]]:
     return other / record["train"]["checkpoint"], record
 
 
-def _play_decoded(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, EvalResult]:
-    return {
-        name: _play(run, algorithm.policy(**decoding), **({"repeats": 1} if decoding.get("temperature") == 0 else {}))
-        for name, decoding in run["evaluation"]["decodings"].items()
-    }
-
-
-def _play(run: Mapping[str, Any], policy: Any, **changed: Any) -> EvalResult:
-    """Plays as the run's evaluation says, but for what is `changed`."""
-    task = run["task"]
-    how = {name: run["evaluation"][name] for name in ("episodes", "repeats", "seed", "batch_size")} | changed
-    how["keep_examples"] = sys.maxsize if task["env_id"] in STUDIES else EXAMPLES
-    result = evaluate(policy, task["env_id"], env_kwargs=task["env_kwargs"], on_error="record", progress=False, **how)
-    if not result.returns:
-        raise RuntimeError(f"the policy gave up all {len(result.errors)} episodes, the first with {result.errors[0]}")
-    return _labelled(run, result)
-
-
-def _labelled(run: Mapping[str, Any], result: EvalResult) -> EvalResult:
-    task = run["task"]
-    return dataclasses.replace(
-        result,
-        agent=run["agent"],
-        training_seed=run["seed"] if run["seeded"] else None,
-        dataset_id=task["dataset"],
-        dataset_hash=run["dataset_hash"],
-    )
-
-
-def _data(run: Mapping[str, Any], split: Literal["train", "validation"] = "train") -> TextDataset:
-    """The task's dataset, or what the behaviours wrote that the agent learns from."""
-    data = load_dataset(run["task"]["dataset"], split=split, **run["task"]["variant"])
-    wanted = run.get("behaviours")
-    if not wanted:
-        return data
-    written = [episode.info.get("behaviour") for episode in data]
-    chosen = data.select([row for row, behaviour in enumerate(written) if behaviour in wanted])
-    if not len(chosen):
-        names = sorted(map(str, set(written)))
-        raise ValueError(f"no episode of {run['task']['dataset']} is by {wanted}, they are by {names}")
-    return chosen
-
-
 def critics_report(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, Any]:
     """What `leaderboards.critics` says of an agent's values on the task's data; nothing on data it does not know."""
     from leaderboards import critics  # noqa: PLC0415  (brings torch)
 
     if run["task"]["dataset"] == _BRANCHING:
-        return critics.openers(algorithm, _data(run))
+        return critics.openers(algorithm, data_of(run))
     if run["task"]["dataset"] == _HUMAN:
-        return critics.compare(algorithm, _data(run, split="validation"))
+        return critics.compare(algorithm, data_of(run, split="validation"))
     return {}
 
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from leaderboards import new, run, suites
 from leaderboards.publish import README, RESULTS, SPEED, with_results, with_speed
-from leaderboards.render import Row, read
+from leaderboards.rows import Row
+from leaderboards.tables import read
 
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

@@ -217,6 +217,7 @@ def test_a_history_longer_than_the_context_keeps_its_newest_turns(bc):
 
 def test_rows_that_fit_into_memory(bc, ilql):
     assert bc.policy().fitting_rows() == 64
+    assert bc.policy().fitting_rows(on_cpu=16) == 16
     one = 4 * (4 * NANO["n_layer"] * NANO["n_embd"] * NANO["n_positions"] + 8 * len(bc.tokenizer))
     assert bc.policy().fitting_rows(free=10 * one) == 10
     assert ilql.policy(beta=1.0).fitting_rows(free=10 * one) < 10  # two trunks

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from leaderboards import run, suites
-from leaderboards.render import read
+from leaderboards.rows import Row, Run
 from leaderboards.suites import Evaluation, Player, Suite, Task
-from leaderboards.tables import Row, Run
+from leaderboards.tables import read
 from lmrl_envs.evaluate import evaluate
 from lmrl_envs.policies import ScriptedPolicy
 from lmrl_envs.registration import make_task

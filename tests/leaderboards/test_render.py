@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from leaderboards.render import advantage_scale, board, curve, html, markdown, q_by_turn, read, write
+from leaderboards.drawing import advantage_scale, board, curve, q_by_turn
+from leaderboards.render import html, markdown, write
 from leaderboards.suites import SUITES
+from leaderboards.tables import read
 from lmrl_envs.core import Episode, Turn
 
 RANDOM = [-6.0, -6.0, -5.0, -6.0]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from leaderboards import sections
+from leaderboards.drawing import visible
 from leaderboards.pictures import png, scene_uri, shrunk
-from leaderboards.render import html, markdown, told, visible
+from leaderboards.render import html, markdown, told
 from leaderboards.tables import Table, read
 from lmrl_envs.core import Turn
 from lmrl_envs.statistics import Estimate

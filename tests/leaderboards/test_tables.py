@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from leaderboards.rows import Row
 from leaderboards.suites import SUITES
-from leaderboards.tables import Row, Table, read
+from leaderboards.tables import Table, read
 
 
 @pytest.fixture
