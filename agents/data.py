@@ -20,6 +20,7 @@ from lmrl_envs.files import file_hash, home, lock
 
 logger = logging.getLogger(__name__)
 _CACHE_VERSION = 1
+_hashes: dict[tuple[int, ...], str] = {}
 
 
 def encode_dataset(algorithm: Algorithm, data: TextDataset, *, truncate: bool | None = None) -> TokenStore:
@@ -69,7 +70,7 @@ def _write(folder: Path, identity: str, arrays: Mapping[str, np.ndarray]) -> Non
     try:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
-        hashes = {name: file_hash(temporary / f"{name}.npy") for name in arrays}
+        hashes = {name: _hash(temporary / f"{name}.npy") for name in arrays}
         (temporary / "index.json").write_text(json.dumps({"identity": identity, "files": hashes}), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
@@ -85,7 +86,7 @@ def _read(folder: Path, identity: str) -> dict[str, np.ndarray] | None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         names = list(index["files"])
         whole = index["identity"] == identity and all(
-            file_hash(folder / f"{name}.npy") == index["files"][name] for name in names
+            _hash(folder / f"{name}.npy") == index["files"][name] for name in names
         )
     except (OSError, ValueError, KeyError, TypeError):
         whole = False
@@ -93,6 +94,15 @@ def _read(folder: Path, identity: str) -> dict[str, np.ndarray] | None:
         logger.warning("%s: stale, cut short or edited; making it again", folder)
         return None
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
+
+
+def _hash(path: Path) -> str:
+    """As `file_hash`, once in a process for each state of a file: a run opens its tokens several times."""
+    about = path.stat()
+    state = about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns  # renaming keeps them
+    if state not in _hashes:
+        _hashes[state] = file_hash(path)
+    return _hashes[state]
 
 
 class Batches:

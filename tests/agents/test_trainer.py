@@ -23,6 +23,7 @@ from agents.tokenizers import byte_pair_tokenizer
 from agents.trainer import Algorithm, TrainConfig, backward, learning_rate, ready_trunks, train, validation_loss
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.errors import CheckpointError
+from lmrl_envs.files import file_hash
 from tests.agents.games import NANO
 
 SHORT = {"model": NANO, "steps": 6, "tokens_per_batch": 600, "save_every": 2, "warmup": 2, "device": "cpu"}
@@ -402,12 +403,15 @@ def test_accumulated_gradients_are_those_of_one_batch(algorithm, games, tokenize
 def test_tokens_are_kept_and_made_again_where_they_do_not_fit(games, tokenizer, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("LMRL_HOME", str(tmp_path))
     agent = BC(TrainConfig(**SHORT), tokenizer)
+    hashed = []
+    monkeypatch.setattr("agents.data.file_hash", lambda path: hashed.append(path.name) or file_hash(path))
     encoded = encode_dataset(agent, games)
     first = {name: np.array(getattr(encoded, name)) for name in encoded.FIELDS}
     (folder,) = [path for path in (tmp_path / "tokens").iterdir() if path.is_dir()]
     stamp = (folder / "ids.npy").stat().st_mtime_ns
     kept = encode_dataset(agent, games)
     assert isinstance(kept.ids, np.memmap)
+    assert sorted(hashed) == sorted(f"{name}.npy" for name in encoded.FIELDS)  # each once
     assert (folder / "ids.npy").stat().st_mtime_ns == stamp
     content = (folder / "ids.npy").read_bytes()
     (folder / "ids.npy").write_bytes(content[:-4])
