@@ -221,6 +221,7 @@ def test_iqlearn_with_lambda_0_is_bc_to_the_bit(games, tokenizer, tmp_path):
         for algorithm, more in ((BC, {}), (IQLearn, {"td_weight": 0.0}))
     ]
     assert [[p["loss"] for p in result.curve] for result in results] == [[results[0].curve[-1]["loss"]]] * 2
+    assert "L_TD" not in results[1].curve[-1]  # the second term is not even computed
     for one, other in zip(*(result.algorithm.lm.parameters() for result in results), strict=True):
         assert torch.equal(one, other)
 
