@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from leaderboards import drawing, render
-from leaderboards.jobs import our_agents
 from leaderboards.scores import scored_turns
+from leaderboards.sources import our_agents
 from lmrl_envs.core import Episode, Turn, clean
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.errors import LmrlError, unknown_name

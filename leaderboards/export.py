@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from leaderboards.jobs import REPOSITORY, our_agents, path_safe
+from leaderboards.jobs import path_safe
+from leaderboards.sources import REPOSITORY, our_agents
 from leaderboards.suite import Agent, Suite
 from leaderboards.suites import CHECKPOINTS, get_suite
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import typer
 
-from leaderboards.jobs import REPOSITORY, RESULTS, Job
+from leaderboards.jobs import RESULTS, Job
 from leaderboards.render import markdown
+from leaderboards.sources import REPOSITORY
 from leaderboards.tables import read
 from lmrl_envs.files import write_atomic
 

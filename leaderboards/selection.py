@@ -32,8 +32,9 @@ from scipy.stats import spearmanr
 
 from leaderboards.game_tree import GameTree
 from leaderboards.instruments import LEVELS
-from leaderboards.jobs import RESULTS, our_agents
+from leaderboards.jobs import RESULTS
 from leaderboards.rows import Run
+from leaderboards.sources import our_agents
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.devices import set_threads
 from lmrl_envs.files import write_atomic

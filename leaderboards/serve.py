@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from leaderboards.jobs import our_agents
+from leaderboards.sources import our_agents
 from lmrl_envs.chat import from_messages
 from lmrl_envs.devices import set_threads
 from lmrl_envs.errors import LmrlError

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leaderboards.jobs import SCHEMA, checkpoint_folder, named, named_parameters, our_agents, path_safe
+from leaderboards.jobs import SCHEMA, path_safe
 from leaderboards.players import Crowd, expected_return, validation_loss
 from leaderboards.playing import EXAMPLES, Again, data_of, labelled, play, play_decoded
 from leaderboards.scores import token_scores
+from leaderboards.sources import checkpoint_folder, named, named_parameters, our_agents
 from leaderboards.studies import STUDIES
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.evaluate import EvalResult

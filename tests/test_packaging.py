@@ -91,7 +91,7 @@ def test_agents_is_the_clones_or_a_clear_error(python, tmp_path):
     code = f"""
 import sys
 sys.path.append({str(ROOT)!r})
-from leaderboards.jobs import our_agents
+from leaderboards.sources import our_agents
 print(our_agents().__file__)
 """
     inside = run(python, code, ROOT)

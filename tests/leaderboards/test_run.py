@@ -14,7 +14,8 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from leaderboards import run, suites
-from leaderboards.jobs import named, named_parameters, path_safe, plan, unfinished
+from leaderboards.jobs import path_safe, plan, unfinished
+from leaderboards.sources import named, named_parameters
 from leaderboards.suites import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
 from leaderboards.tables import read
 from lmrl_envs.errors import UnknownNameError

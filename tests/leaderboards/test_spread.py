@@ -10,8 +10,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from leaderboards.instruments import records, spread_rows
-from leaderboards.jobs import our_agents
 from leaderboards.render import write
+from leaderboards.sources import our_agents
 from leaderboards.spread import GRIDS, Grid, chosen, get_grid, report, run, spread, told
 from leaderboards.suite import Player, Task
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from agents import ALGORITHMS, load
-from leaderboards.jobs import REPOSITORY, RESULTS, named, named_parameters, plan
+from leaderboards.jobs import RESULTS, plan
 from leaderboards.publish import LARGEST
+from leaderboards.sources import REPOSITORY, named, named_parameters
 from leaderboards.speakers import best_constant, best_list
 from leaderboards.suites import SUITES, Agent, BestOf, Chosen, Player, get_suite
 from lmrl_envs import TASKS
