@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leaderboards import worker
+from leaderboards import playing, worker
 from leaderboards.jobs import plan
 from leaderboards.render import html, markdown
 from leaderboards.suite import Agent, BestOf, Chosen, Suite
@@ -57,13 +57,13 @@ def test_a_suite_of_texts_goes_from_data_to_the_page(name, rewards, tmp_path, mo
     if not THERE[name]:
         pytest.skip("its networks are not there")
     played: list[tuple[str, dict[str, Any]]] = []
-    evaluate = worker.evaluate
+    evaluate = playing.evaluate
 
     def spied(policy: Any, env_id: str, **how: Any) -> Any:
         played.append((job.title, how["env_kwargs"]))
         return evaluate(policy, env_id, **how)
 
-    monkeypatch.setattr(worker, "evaluate", spied)
+    monkeypatch.setattr(playing, "evaluate", spied)
     suite = small(SUITES[name], rewards)
     records = {}
     for job in plan(suite, [*suite.agents, *suite.references], tmp_path, tmp_path / "results"):
@@ -76,7 +76,7 @@ def test_a_suite_of_texts_goes_from_data_to_the_page(name, rewards, tmp_path, mo
     assert shared["run"]["kind"] == "shared"
     for (task, agent), record in records.items():
         assert set(record["study"]) == {"greedy", "sampled"}, (task, agent)
-        assert len(record["eval"]["greedy"]["examples"]) <= worker.EXAMPLES
+        assert len(record["eval"]["greedy"]["examples"]) <= playing.EXAMPLES
         assert record["eval"]["greedy"]["env_kwargs"] == record["run"]["task"]["env_kwargs"]
     if name == "visual-dialogue":
         assert not [title for title, _ in played if title.startswith(f"bc on {second}")]
