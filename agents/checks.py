@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agents.algorithm import Algorithm
 from lmrl_envs.datasets import TextDataset
+from lmrl_envs.errors import UnfitDataError
 
 
 def described(data: TextDataset) -> str:
@@ -24,30 +25,30 @@ def naming(algorithm: Algorithm, data: TextDataset) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{algorithm.name} cannot learn from {described(data)}: {error}") from error
+        raise UnfitDataError(f"{algorithm.name} cannot learn from {described(data)}: {error}") from error
 
 
 def check_needs(algorithm: Algorithm, data: TextDataset) -> None:
     """Refuses data that lack what an algorithm needs.
 
     Raises:
-        ValueError: names the algorithm, the dataset and what to do.
+        UnfitDataError: names the algorithm, the dataset and what to do.
     """
     needs, returns = algorithm.needs, data.returns
     where = described(data)
     reference = "pi_beta" if hasattr(algorithm.config, "pi_beta") else "pi_ref"
     if "reference" in needs and not getattr(algorithm.config, reference, None):
-        raise ValueError(
+        raise UnfitDataError(
             f"{algorithm.name} needs a reference model of {where}, and has none; train one by `python -m agents.bc` "
             f"with the same dataset and model, and give its folder as {reference}"
         )
     if "rewards" in needs and not np.any(returns != 0):
-        raise ValueError(
+        raise UnfitDataError(
             f"{algorithm.name} learns from rewards, and every return in {where} is 0; take logs with rewards, "
             "or an agent that uses none (bc, iqlearn)"
         )
     if "nonnegative_rewards" in needs and returns.min() < 0:
-        raise ValueError(
+        raise UnfitDataError(
             f"{algorithm.name} needs returns of at least 0, and the least in {where} is {returns.min()}; "
             "let it map them to [0, 1] (returns='mapped')"
         )
@@ -55,7 +56,7 @@ def check_needs(algorithm: Algorithm, data: TextDataset) -> None:
         with naming(algorithm, data):
             counts = np.unique(algorithm.groups(data), return_counts=True)[1]
         if 2 * (counts < 2).sum() >= len(counts):
-            raise ValueError(
+            raise UnfitDataError(
                 f"{algorithm.name} compares episodes that share a start, and of {len(counts):,} starts in {where} "
                 f"{(counts < 2).sum():,} have one episode; take data with several episodes a start, a hidden instance "
                 "that they share (instance=...), or refit, which needs no groups"

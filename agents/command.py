@@ -14,7 +14,7 @@ from agents.checks import check_needs
 from agents.tokenizers import tokenizer_for
 from agents.trainer import train
 from lmrl_envs.datasets import load_dataset
-from lmrl_envs.errors import CheckpointError, LmrlError
+from lmrl_envs.errors import CheckpointError, LmrlError, UnfitDataError
 from lmrl_envs.evaluate import evaluate
 
 
@@ -52,8 +52,11 @@ def main(*algorithms: type[Algorithm], argv: list[str] | None = None) -> None:
         parser.error(str(error))
     try:
         result = train(built, data, out=options["out"], validation=validation, resume=not options["no_resume"])
-    except CheckpointError as error:
+    except (CheckpointError, UnfitDataError) as error:
         parser.error(str(error))
+    except FloatingPointError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(f"stopped; the state is in {options['out']}, the same command goes on from there", file=sys.stderr)
         raise SystemExit(130) from None

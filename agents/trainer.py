@@ -71,7 +71,8 @@ def train(
         resume: False starts anew and replaces what `out` holds.
 
     Raises:
-        ValueError: the data lack what the algorithm needs, an episode does not fit, or a parameter gets no gradient.
+        UnfitDataError: the data lack what the algorithm needs, or an episode does not fit.
+        ValueError: a parameter gets no gradient.
         FloatingPointError: a loss or gradient is not finite; the message has its step and episodes, and what was saved
             before stays.
         CheckpointError: the state in `out` is broken, or of another run.

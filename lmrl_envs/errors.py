@@ -20,6 +20,10 @@ class DatasetError(LmrlError):
     """A dataset's file is cut short, edited, or cannot be read or written."""
 
 
+class UnfitDataError(ValueError, LmrlError):
+    """Data that an algorithm cannot learn from; the message names both and says what to do."""
+
+
 class CheckpointError(LmrlError):
     """A checkpoint's folder is cut short, edited, or of another kind."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from agents import checkpoints
 from agents.algorithm import Algorithm
 from agents.alol import RLOL
 from agents.bc import BC
+from agents.command import main
 from agents.likelihood import Likelihood
 from agents.reward_weighted import Swift
 from agents.trainer import train
@@ -132,3 +135,24 @@ def test_what_the_tables_of_needs_say_is_what_classes_say(tokenizer, reference):
         assert ("reference" in needs) == (name in WITH_REFERENCE), name
         assert ("groups" in needs) == (name == Swift.name), name
     assert "nonnegative_rewards" in built(RLOL.name, tokenizer, reference, returns="raw").needs
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ["reward_weighted", "--algorithm", "swift", "--instance", "word"],
+            r"swift cannot learn from .*: .*info.*word",
+        ),
+        (["alol", "--algorithm", "rlol"], r"rlol needs a reference model of .*wordle/human-v0, .* as pi_ref"),
+        (["bc", "--lr", "1e30"], r"bc: the loss or its gradient is not finite at step \d+, on the \d+ episodes \["),
+    ],
+)
+def test_the_command_line_says_so_in_a_line(command, message, tmp_path, capsys):
+    module, *arguments = command
+    given = ["--out", str(tmp_path / "run"), "--variant", '{"words": "common-40", "games": 300}']
+    settings = ["--model", json.dumps(NANO), "--tokens-per-batch", "250", "--warmup", "1", "--device", "cpu"]
+    classes = [agents.algorithm_class(name) for name, spec in agents.ALGORITHMS.items() if f".{module}:" in spec]
+    with pytest.raises(SystemExit):
+        main(*classes, argv=[*given, *settings, *arguments])
+    assert re.search(message, capsys.readouterr().err.splitlines()[-1])
