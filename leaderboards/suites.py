@@ -201,6 +201,29 @@ SUITES = {
             frozen=True,
         ),
         Suite(
+            name="wordle-2315",
+            summary="The smallest run that learns on the 2,315 hidden words of the original game, beside the results "
+            "that people tweeted: one seed.",
+            tasks=(_wordle("common-2315"),),
+            training=_MUON,
+            tokens=3_000_000,
+            agents=(
+                Agent("bc", "bc", tokens=12_000_000, tokens_per_second=12_000),
+                Agent("filtered_bc", "filtered_bc", _FROM_BC | {"fraction": 0.2}, 2_000_000, tokens_per_second=12_000),
+                Agent("ilql", "ilql", _VALUES | {"lr": 1e-3}, tokens_per_second=8_000),
+                Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3}, tokens_per_second=8_000),
+            ),
+            references=(
+                *_WORDLE_PLAYERS[:3],
+                _player("people", "people", mix="twitter"),
+            ),
+            seeds=(0,),
+            evaluation=Evaluation(episodes="all", looks=Looks(episodes=256)),
+            pairs=(("ilql", "bc"), ("sarsa", "bc"), ("filtered_bc", "bc")),
+            margin=0.1,
+            frozen=True,
+        ),
+        Suite(
             name="visual-dialogue",
             summary="Questions about an image that is never seen, learned from people of all skills.",
             tasks=tuple(map(_dialogues, ("standard", "yn", "conservative_yn"))),
