@@ -116,11 +116,30 @@ def test_polyak_moves_targets_by_its_rate(agent: ILQL):
         for parameter in agent.parameters():
             if parameter.requires_grad:
                 parameter += 1.0
-    before = [p.clone() for p in agent.target_q.parameters()]
+    pairs = [(agent.target_q, agent.q)]
+    if agent.config.trunks == "separate":
+        pairs.append((agent.target_trunk, agent.value_trunk))
+    before = [[p.clone() for p in target.parameters()] for target, _ in pairs]
     agent.after_step(0)
-    for old, new, online in zip(before, agent.target_q.parameters(), agent.q.parameters(), strict=True):
-        assert torch.allclose(new, old + 0.005 * (online - old))
-    assert not any(p.requires_grad for p in agent.target_q.parameters())
+    for olds, (target, online) in zip(before, pairs, strict=True):
+        for old, new, moved in zip(olds, target.parameters(), online.parameters(), strict=True):
+            assert torch.allclose(new, old + 0.005 * (moved - old))
+        assert not any(p.requires_grad for p in target.parameters())
+
+
+def test_the_target_network_alone_acts_and_scores(agent: ILQL, rows):
+    batch, separate = batch_of(rows), agent.config.trunks == "separate"
+    h, options = list(torch.randn(1 + separate, 4, NANO["n_embd"])), agent.policy(beta=2.0).options
+    q, logits = agent.score(batch).q, agent.next_logits(h, options)
+    assert torch.allclose(logits, agent.head(h[0]).log_softmax(-1) + 2 * agent.target_q.least(h[-1]), atol=1e-5)
+    with torch.no_grad():
+        for online in (agent.q, *([agent.value_trunk] if separate else [])):
+            for parameter in online.parameters():
+                parameter += torch.randn_like(parameter)
+    assert torch.equal(agent.score(batch).q.nan_to_num(), q.nan_to_num())
+    assert torch.equal(agent.next_logits(h, options), logits)
+    if separate:
+        assert agent.acting_trunks(options)[1] is agent.target_trunk
 
 
 def test_splitting_words_into_more_tokens_leaves_the_discount_at_turn_starts(tokenizer):
