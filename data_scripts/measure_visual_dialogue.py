@@ -21,7 +21,10 @@ import torch
 from scipy.stats import spearmanr
 
 from lmrl_envs import files
+from lmrl_envs.datasets import load_dataset
 from lmrl_envs.devices import set_threads
+from lmrl_envs.evaluate import rollout
+from lmrl_envs.policies import RandomPolicy
 from lmrl_envs.visual_dialogue import metrics
 from lmrl_envs.visual_dialogue.answerer import Answerer, Asked
 from lmrl_envs.visual_dialogue.behaviours import accepts
@@ -34,11 +37,17 @@ from lmrl_envs.visual_dialogue.networks import load_network
 from lmrl_envs.visual_dialogue.oracle import Pool as ExactPool
 from lmrl_envs.visual_dialogue.oracle import ranks as exact_ranks
 from lmrl_envs.visual_dialogue.pools import Pools, load_guesser
-from lmrl_envs.visual_dialogue.rewards import ends
+from lmrl_envs.visual_dialogue.rewards import MATCHES, ends, penalty
 from lmrl_envs.visual_dialogue.scenes import ATTRIBUTES, GLOBALS, caption, scene, scene_ids
 from lmrl_envs.visual_dialogue.task import POOL_SIZE
 
 BATCH = 64
+RETURNS = [
+    ("standard", "standard", "word"),
+    ("yn", "yn", "word"),
+    *((f"conservative_yn, {match}", "conservative_yn", match) for match in MATCHES),
+]
+"""Names of rewards in `random questions`, rewards and matches."""
 
 
 def detector(corpus: SceneCorpus, count: int) -> dict[str, Any]:
@@ -181,6 +190,22 @@ def guesser(corpus: SceneCorpus, name: str, count: int) -> dict[str, Any]:
     }
 
 
+def random_questions(count: int) -> dict[str, float]:
+    """Mean returns under each reward of uniform questions of people about images of the part `train`.
+
+    Of the bundled networks alone, since it plays the registered task.
+    """
+    data = load_dataset("visual-dialogue/human-v0").columns()
+    policy = RandomPolicy(data.texts.filter(data.is_agent).to_pylist())
+    returns: dict[str, list[float]] = defaultdict(list)
+    for episode in rollout(policy, "VisualDialogue-v0", episodes=count):
+        answers = [turn.text for turn in episode.turns[2::2]]
+        for name, reward, match in RETURNS:
+            fines = sum(penalty(answer, reward, match) for answer in answers)
+            returns[name].append(1 - len(answers) + fines)
+    return {name: round(float(np.mean(values)), 4) for name, values in returns.items()}
+
+
 def _seen(corpus: SceneCorpus, images: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     seen = corpus.features(images)
     return torch.from_numpy(seen.features), torch.from_numpy(seen.boxes)
@@ -210,7 +235,11 @@ def main() -> None:
         figures = measures[name]()
         print(name, json.dumps(figures, indent=1), flush=True)
         path = given.weights / f"{name}.json"
-        files.write_atomic(path, json.dumps(json.loads(path.read_text()) | {"quality": figures}, indent=1) + "\n")
+        about = json.loads(path.read_text()) | {"quality": figures}
+        if name == "guesser" and given.weights.resolve() == WEIGHTS.resolve():
+            about["random questions"] = random_questions(given.dialogues)
+            print("random questions", about["random questions"])
+        files.write_atomic(path, json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":

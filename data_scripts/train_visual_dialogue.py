@@ -18,7 +18,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,8 +45,12 @@ GIBBERISH = 0.04
 """Share of questions without meaning, so that the answerer learns to say that it does not understand."""
 SAVE_SECONDS = 60.0
 WARMUP = 200
+MISHEARD = 0.04
+"""Share of the words that a guesser does not get to hear in training."""
+LEARNED = 0.25
+"""How often a guesser hears the learned answerer where there is such a dialogue about the image."""
 MIXED_FIRST, MIXED_LATER = 0.6, 0.1
-"""Share of a guesser's batches with images of all classes, in the first quarter and later: coarse differences come
+"""Share of a guesser's batches with images of all classes, in the first eighth and later: coarse differences come
 first, and without them the fine ones within a class are not found."""
 
 
@@ -56,11 +60,13 @@ class Plan:
 
     images: int = 8_000
     """Images of each half."""
+    guesser_images: int = 24_000
+    """The same for guessers: of few images they learn by heart which one has which caption."""
     talks: int = 4_000
     """Dialogues with the learned answerer, of each half."""
     detector_steps: int = 1_200
     answerer_steps: int = 3_000
-    guesser_steps: int = 1_500
+    guesser_steps: int = 2_000
     seed: int = 0
 
 
@@ -77,13 +83,22 @@ class Training:
         """The generator of a place in the run, such as (stage, step)."""
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.plan.seed, spawn_key=place)))
 
-    def fit(self, name: str, network: Network, loss: Callable[[int], Tensor], *, steps: int, lr: float) -> None:
-        """Trains a network: Muon and AdamW, warm-up, cosine to zero; then writes it to `out`."""
+    def fit(
+        self,
+        name: str,
+        network: Network,
+        loss: Callable[[int], Tensor],
+        *,
+        steps: int,
+        lr: float,
+        matrices: Sequence[Tensor] = (),
+    ) -> None:
+        """Trains a network: Muon for trunk and `matrices`, AdamW, warm-up, cosine to zero; then writes it to `out`."""
         path = self.work / f"{name}.safetensors"
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-        optimizer = make_optimizer("muon", network, groups, lr=lr, weight_decay=0.0)
+        optimizer = make_optimizer("muon", network, groups, lr=lr, weight_decay=0.0, matrices=matrices)
         state: dict[str, Any] = {"step": 0, "seconds": 0.0, "curve": []}
         if path.exists():
             state = load_training(path, network, optimizer)
@@ -120,7 +135,12 @@ class Training:
 
     @cached_property
     def halves(self) -> tuple[Half, Half]:
-        return Half(self, 0), Half(self, 1)
+        return Half(self, 0, self.plan.images), Half(self, 1, self.plan.images)
+
+    @cached_property
+    def many(self) -> tuple[Half, Half]:
+        """The halves for guessers, which begin with the images of `halves`."""
+        return Half(self, 0, self.plan.guesser_images), Half(self, 1, self.plan.guesser_images)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -170,8 +190,8 @@ class Training:
             talks = half.talk(answerer, self.rng(3, number), self.plan.talks)
             files.write_atomic(path, json.dumps(talks))
 
-    def guess(self, name: str, number: int, shape: dict[str, int]) -> None:
-        half = self.halves[number]
+    def guess(self, name: str, number: int) -> None:
+        half = self.many[number]
         talks = {row: rounds for row, rounds in json.loads((self.work / f"talks-{number}.json").read_text())}
         groups = [np.array(group) for group in self.corpus.groups(half.images)]
         groups = [group for group in groups if len(group) > 1]
@@ -180,29 +200,37 @@ class Training:
         def loss(step: int) -> Tensor:
             rng = self.rng(4 + number, step)
             group = groups[min(int(np.searchsorted(shares, rng.random(), side="right")), len(groups) - 1)]
-            if rng.random() < (MIXED_FIRST if step < self.plan.guesser_steps / 4 else MIXED_LATER):
+            if rng.random() < (MIXED_FIRST if step < self.plan.guesser_steps / 8 else MIXED_LATER):
                 group = np.arange(len(half.images))
             rows = group[np.argsort(rng.random(len(group)))[:128]]
             said = []
             for row in rows[:64].tolist():
-                talk = talks.get(row) if rng.random() < 0.5 else None
+                talk = talks.get(row) if rng.random() < LEARNED else None
                 if talk is None:
                     said.append(half.tokens(row, rng))
                 else:
                     said.append(self.vocabulary.dialogue(self.corpus.caption(half.images[row]), talk))
+            said = [self.misheard(tokens, rng) for tokens in said]
             true = torch.arange(len(said), device=self.device)
-            return network.loss(*half.seen(rows), said, true, torch.Generator().manual_seed(step))
+            captions = [self.vocabulary.dialogue(self.corpus.caption(half.images[row])) for row in rows.tolist()]
+            return network.loss(*half.seen(rows), said, true, captions, torch.Generator().manual_seed(step))
 
         torch.manual_seed(self.plan.seed + 2 + number)
-        network = Guesser(Shape(half.width, **shape), self.vocabulary)
-        self.fit(name, network, loss, steps=self.plan.guesser_steps, lr=5e-3)
+        network = Guesser(Shape(half.width, width=96, layers=2), self.vocabulary)
+        heads = (network.where, network.told, network.asked, network.what, network.keys, network.values)
+        matrices = [layer.weight for layer in (*heads, network.together[0], network.together[2])]
+        self.fit(name, network, loss, steps=self.plan.guesser_steps, lr=5e-3, matrices=matrices)
+
+    def misheard(self, tokens: list[int], rng: np.random.Generator) -> list[int]:
+        """The tokens with a few words unknown, as some will be in phrasings that were never read."""
+        lost, words = rng.random(len(tokens)) < MISHEARD, self.vocabulary
+        return [words.unknown if gone and t > words.reply else t for t, gone in zip(tokens, lost, strict=True)]
 
     def run(self, stage: str) -> None:
         if stage == "detector" and not isinstance(self.corpus, SceneCorpus):
             return  # real images come with features
         if stage.startswith("guesser"):
-            number = int(stage != "guesser")
-            self.guess(stage, number, {"layers": 2} if number == 0 else {"width": 96, "layers": 2})
+            self.guess(stage, int(stage != "guesser"))
         else:
             getattr(self, stage)()
 
@@ -210,9 +238,9 @@ class Training:
 class Half:
     """The images of half of the part `models`, their features, and dialogues about them."""
 
-    def __init__(self, training: Training, number: int) -> None:
+    def __init__(self, training: Training, number: int, count: int) -> None:
         self.training, self.corpus = training, training.corpus
-        self.images = self.corpus.models(number, training.plan.images)
+        self.images = self.corpus.models(number, count)
 
     @cached_property
     def _features(self) -> tuple[Tensor, Tensor]:

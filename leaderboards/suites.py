@@ -125,6 +125,7 @@ SUITES = {
             summary="Every agent for 50 steps: shows that all of them run, and nothing about how well they play.",
             tasks=(
                 _wordle("common-40", mix="wide", games=2_000),
+                _dialogues("yn", games=200),
                 _comments("toxicity", games=2_000),
             ),
             training={"model": "tiny", "tokens_per_batch": 512, "lr": 2e-3, "warmup": 5, "save_every": 50},

@@ -40,6 +40,12 @@ register_task(
     ),
 )
 register_task(
+    "VisualDialogue-v0",
+    "lmrl_envs.visual_dialogue.task:VisualDialogueTask",
+    reference_scores="lmrl_envs.visual_dialogue.task:reference_scores",
+    datasets=("visual-dialogue/human-v0",),
+)
+register_task(
     "Reddit-v0",
     "lmrl_envs.reddit.task:RedditTask",
     reference_scores="lmrl_envs.reddit.task:reference_scores",

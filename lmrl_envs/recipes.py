@@ -21,6 +21,8 @@ from lmrl_envs.wordle.words import WordList, bundled_lists, load_words
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
+_REDDIT_WEIGHTS = Path(__file__).parent / "reddit" / "weights"
+_VISUAL_DIALOGUE_WEIGHTS = Path(__file__).parent / "visual_dialogue" / "weights"
 _ROOT = 0x6C6D726C  # evaluation's spawn keys are one number long, a recipe's three: no stream is shared
 
 
@@ -172,6 +174,31 @@ def _settle_tweets(variant: Variant) -> Variant:
     return Variant(env_kwargs, {"path": path, "answers": None if answers is None else load_words(answers)})
 
 
+def _settle_visual_dialogue(variant: Variant) -> Variant:
+    """Names the corpus's folder in full, and the networks that rank its images by their hashes."""
+    env_kwargs, _ = variant
+    corpus, weights = env_kwargs["corpus"], _VISUAL_DIALOGUE_WEIGHTS
+    if corpus != "scenes":
+        corpus = str(Path(corpus).expanduser().resolve())
+        weights = Path(corpus) / "weights"
+    guesser = "guesser" if env_kwargs["guesser"] == "default" else "guesser-held-out"
+    files = [weights / f"{name}.safetensors" for name in ("detector", guesser)]
+    networks = "-".join(file_hash(path)[:12] for path in files if path.is_file())
+    return Variant(env_kwargs | {"corpus": corpus}, {"networks": networks})
+
+
+def _settle_reddit(variant: Variant) -> Variant:
+    """Names the judge that gives the rewards by its hash, where it is bundled or a folder."""
+    env_kwargs, _ = variant
+    model, reward, networks = env_kwargs["reward_model"], env_kwargs["reward"], ""
+    if isinstance(model, str) and reward != "upvotes_real":
+        target = "upvotes" if reward == "upvotes_model" else "toxicity"
+        folders = [folder for folder in (_REDDIT_WEIGHTS / model, Path(model).expanduser()) if folder.is_dir()]
+        paths = sorted(path for path in folders[0].glob(f"{target}.*") if path.suffix != ".json") if folders else []
+        networks = "-".join(file_hash(path)[:12] for path in paths)
+    return Variant(env_kwargs, {"networks": networks})
+
+
 def _name_or_words(words: tuple[str, ...]) -> WordList:
     names = reversed(bundled_lists())  # common-2315 comes before its alias
     return next((name for name in names if load_words(name) == words), words)
@@ -236,10 +263,28 @@ RECIPES: dict[str, Recipe] = {
             "reward_model": Option("bundled"),
             "include_parent": Option(True, choices=(True, False)),
         },
+        settle=_settle_reddit,
         rewards_only=frozenset({"reward", "reward_model"}),
         relabel="lmrl_envs.reddit.logs:rewarded",
         relabels={"reward": "upvotes_real"},  # the one that asks no model
         plays=False,
+        learned_rewards=True,
+    ),
+    "visual-dialogue/human-v0": Recipe(
+        env_id="VisualDialogue-v0",
+        generate="lmrl_envs.visual_dialogue.dialogues:human_dialogues",
+        sizes={"train": 12_000, "validation": 1_000, "test": 1_000},
+        env_options={
+            "reward": Option("standard", choices=("standard", "yn", "conservative_yn")),
+            "match": Option("word", choices=("word", "paper")),
+            "corpus": Option("scenes"),
+            "rounds": Option(10),
+            "pool": Option("hard"),
+            "guesser": Option("default", choices=("default", "held-out")),
+        },
+        rewards_only=frozenset({"reward", "match"}),
+        relabel="lmrl_envs.visual_dialogue.dialogues:rewarded",
+        settle=_settle_visual_dialogue,
         learned_rewards=True,
     ),
 }

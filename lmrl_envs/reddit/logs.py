@@ -18,14 +18,14 @@ _BLOCK = 4096  # episodes in memory, and rewarded, at once
 
 
 def comment_episodes(
-    env_kwargs: Mapping[str, Any], seeds: np.random.SeedSequence, *, split: str, games: int
+    env_kwargs: Mapping[str, Any], seeds: np.random.SeedSequence, *, split: str, games: int, networks: str = ""
 ) -> Iterator[Episode]:
     """The first `games` comments of a split, one episode each, thread after thread.
 
     No environment played them, so they have no seed; `reset(options={"parent": info["parent"]})` starts one again.
     Their info has the parent, the community, the thread, the kind of comment and whether reward models never met a word
     of it; the annotators' label and the score; the truth; and `coin`, whether a mildly toxic comment counts as severe
-    where the reward is noisy.
+    where the reward is noisy. `networks` only tells data of other judges apart.
     """
     (part,) = (part for part in get_args(Part) if part == split)
     texts, coins = seeds.spawn(2)

@@ -10,6 +10,7 @@ should look like (`what`, to a region's value), and
 
     score = sum over heads h and regions r of (where_h . key_rh) (what_h . value_rh) = evidence . image vector.
 
+What no sum over regions tells, such as that there are exactly two, a network of all regions adds to the image vector.
 Training is by contrast: among the images of a batch for each dialogue and for each single round, and among the answers
 of the batch for each question about its image.
 """
@@ -53,6 +54,10 @@ class Guesser(Network):
         self.regions = nn.Sequential(nn.Linear(shape.features + 8, 2 * shape.width), nn.GELU())
         self.keys = nn.Linear(2 * shape.width, self.heads * KEYS)
         self.values = nn.Linear(2 * shape.width, self.heads * VALUES)
+        inner = 2 * shape.width
+        self.together = nn.Sequential(nn.Linear(inner, inner), nn.GELU(), nn.Linear(inner, shape.embedding))
+        nn.init.zeros_(self.together[2].weight)
+        nn.init.zeros_(self.together[2].bias)
         self.log_scale = nn.Parameter(torch.tensor(0.1).log())
         self._memory = Memory()
 
@@ -61,12 +66,12 @@ class Guesser(Network):
         seen = self.regions(torch.cat([features, placed(boxes)], dim=-1))
         keys = self.keys(seen).sigmoid().unflatten(-1, (self.heads, KEYS))
         values = self.values(seen).unflatten(-1, (self.heads, VALUES))
-        return torch.einsum("nrhk,nrhv->nhkv", keys, values).flatten(1)
+        return torch.einsum("nrhk,nrhv->nhkv", keys, values).flatten(1) + self.together(seen.sum(1))
 
     def evidence_sums(self, dialogues: Sequence[Sequence[int]], generator: torch.Generator | None = None) -> Tensor:
         """B token rows with M `<q>` at most to (B, M, embedding): the evidence up to each; the last is repeated.
 
-        With a generator, half of the rows begin at a later position than 0.
+        With a generator, an eighth of the rows begin at a later position than 0.
         """
         return self._evidence(*self._read(dialogues, generator)[:3]).cumsum(1)
 
@@ -76,25 +81,30 @@ class Guesser(Network):
         boxes: Tensor,
         dialogues: Sequence[Sequence[int]],
         true: Tensor,
+        captions: Sequence[Sequence[int]],
         generator: torch.Generator,
     ) -> Tensor:
-        """The sum of three mean cross-entropies.
+        """The sum of four mean cross-entropies.
 
         1. The true image among all of the batch, by the dialogue up to each round.
         2. The same by each round alone, which teaches single rounds while their sums are still noise.
         3. For each question about its image, the answer among all of the batch (those with the same first word count
            as one), by the words of the answer alone: what an answer means for which question.
+        4. Each image among all of the batch by its caption, which is little among ten rounds and goes before all.
 
         Args:
             features, boxes: of the n images.
             dialogues: B token rows with equally many rounds.
             true: (B,) places among the images.
+            captions: token rows of the captions of the n images, in order.
         """
         heard, asked, words, firsts = self._read(dialogues, generator)
         images = self.image_vectors(features, boxes)
         single = self._evidence(heard, asked, words) @ images.T  # (B, M, n)
         target = true.repeat_interleave(single.shape[1])
         found = F.cross_entropy(single.cumsum(1).flatten(0, 1), target) + F.cross_entropy(single.flatten(0, 1), target)
+        told = self.evidence_sums(captions, generator)[:, 0] @ images.T
+        found = found + F.cross_entropy(told, torch.arange(len(images), device=told.device))
         if single.shape[1] < 2:
             return found
         own = images[true].unflatten(1, (self.heads, KEYS, VALUES))
@@ -131,7 +141,7 @@ class Guesser(Network):
         positions = torch.arange(T, device=ids.device).expand(B, T)
         if generator is not None:
             start = torch.randint(POSITIONS - T + 1, (B, 1), generator=generator)
-            start[: B // 2] = 0
+            start[: B - B // 8] = 0
             positions = positions + start.to(ids.device)
         hidden = self.trunk(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
         begun = torch.zeros(B, dtype=torch.bool, device=ids.device)

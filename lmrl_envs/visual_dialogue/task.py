@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -12,9 +13,10 @@ import torch
 from lmrl_envs.core import Reply, TextTask, Turn
 from lmrl_envs.devices import resolve_device
 from lmrl_envs.errors import unknown_name
+from lmrl_envs.registration import ReferenceScores
 from lmrl_envs.visual_dialogue import oracle as bayes
 from lmrl_envs.visual_dialogue.answerer import Asked
-from lmrl_envs.visual_dialogue.corpora import PoolName, Rounds, SceneCorpus, Truth, open_corpus
+from lmrl_envs.visual_dialogue.corpora import WEIGHTS, PoolName, Rounds, SceneCorpus, Truth, open_corpus
 from lmrl_envs.visual_dialogue.pools import GUESSERS, Pool, Pools, load_answerer, load_guesser, ranks_in
 from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, fined_share, percentile, turn_reward
 from lmrl_envs.visual_dialogue.scenes import PARTS, Part, scene
@@ -241,6 +243,22 @@ class VisualDialogueTask(TextTask[DialogueState]):
         if not isinstance(image, int | np.integer) or isinstance(image, bool):
             raise ValueError(f"scene: expected the number of an image, got {image!r:.80}")
         return self.corpus.locate(int(image), self.pools.kind, self.pools.size), int(image)
+
+
+def reference_scores(env_kwargs: Mapping[str, Any]) -> ReferenceScores | None:
+    """The scores that normalise returns of VisualDialogue-v0 with these arguments, None where nothing was measured.
+
+    Random is the mean return of uniform questions of people about other images, measured when the networks were; best
+    is the best return there is, that of a first question which says enough.
+    """
+    given = {name: value for name, value in env_kwargs.items() if name not in ("oracle", "device")}
+    reward, match = given.pop("reward", "standard"), given.pop("match", "word")
+    defaults = {"corpus": "scenes", "rounds": MOST_ROUNDS, "pool": "hard", "guesser": "default", "part": "test"}
+    if any(value != defaults[name] for name, value in given.items()):
+        return None
+    random = json.loads((WEIGHTS / "guesser.json").read_text()).get("random questions", {})
+    name = f"{reward}, {match}" if reward == "conservative_yn" else reward
+    return ReferenceScores(random[name], 0.0) if name in random else None
 
 
 def _printable(text: str) -> str:

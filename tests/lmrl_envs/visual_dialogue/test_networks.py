@@ -18,6 +18,7 @@ from lmrl_envs.visual_dialogue.words import ANSWER_WORDS, Vocabulary
 SHAPE = Shape(features=5, width=16, layers=2, heads=2, embedding=64)
 WORDS = Vocabulary(["a", "dog", "is", "it", "red", "yes", "no", "two", ","])
 IMAGES = 3
+CAPTIONS = [WORDS.dialogue(caption) for caption in ("a dog", "two dog", "red dog")]
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_the_guessers_loss_by_hand(guesser, seen):
     true = torch.tensor([2, 0])
     images = guesser.image_vectors(*seen)
     with torch.no_grad():
-        loss = float(guesser.loss(*seen, dialogues, true, torch.Generator().manual_seed(3)))
+        loss = float(guesser.loss(*seen, dialogues, true, CAPTIONS, torch.Generator().manual_seed(3)))
         sums = guesser.evidence_sums(dialogues, torch.Generator().manual_seed(3))
         single = torch.diff(sums, dim=1, prepend=torch.zeros_like(sums[:, :1]))
         by_hand = 0.0
@@ -192,15 +193,17 @@ def test_the_guessers_loss_by_hand(guesser, seen):
                 weights.append(math.exp(0.1 * float(evidence @ images[true[b]])))
             same = [weight for weight, answer in zip(weights, said, strict=True) if answer[:2] == said[question][:2]]
             by_hand -= math.log(sum(same) / sum(weights)) / 4
+        told = guesser.evidence_sums(CAPTIONS)[:, 0] @ images.T
+        by_hand -= sum(float(told[i].log_softmax(0)[i]) for i in range(IMAGES)) / IMAGES
         torch.testing.assert_close(words[0, 2], sum(guesser.words.weight[id] for id in WORDS.encode("no, two", 9)))
     assert loss == pytest.approx(by_hand, abs=1e-5)
 
 
 def test_the_guesser_learns_from_captions_alone(guesser, seen):
-    loss = guesser.loss(*seen, [WORDS.dialogue("a dog")] * 2, torch.tensor([0, 1]), torch.Generator().manual_seed(0))
-    scores = guesser.evidence_sums([WORDS.dialogue("a dog")] * 2, torch.Generator().manual_seed(0))[:, 0]
-    scores = scores @ guesser.image_vectors(*seen).T
-    assert float(loss) == pytest.approx(2 * float(F.cross_entropy(scores, torch.tensor([0, 1]))), abs=1e-5)
+    true = torch.arange(IMAGES)
+    loss = guesser.loss(*seen, CAPTIONS, true, CAPTIONS, torch.Generator().manual_seed(0))
+    scores = guesser.evidence_sums(CAPTIONS)[:, 0] @ guesser.image_vectors(*seen).T
+    assert float(loss.detach()) == pytest.approx(3 * float(F.cross_entropy(scores, true).detach()), abs=1e-5)
 
 
 def test_ranks_count_ties_half():
