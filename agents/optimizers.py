@@ -27,7 +27,7 @@ def make_optimizer(
     weight_decay: float,
     matrices: Iterable[Tensor] = (),
 ) -> torch.optim.Optimizer:
-    """The optimiser of that name over an algorithm's parameter groups. Muon also takes `matrices` outside the trunks."""
+    """The optimiser of that name over an algorithm's parameter groups. Muon takes `matrices` outside trunks too."""
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=True)
     chosen = set(map(id, [*trunk_matrices(module), *matrices]))
