@@ -1,7 +1,7 @@
 """The page's sections on instruments, from the records that their commands wrote.
 
-`ope`, `selection` and `spread` each keep JSON files in a folder of that name, below the published results or a folder
-of runs.
+`ope`, `selection`, `spread` and the tabular backups of branching data each keep JSON files in a folder of that name,
+below the published results or a folder of runs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from leaderboards.rows import Run
 from lmrl_envs.statistics import Estimate, seed_mean
 
-INSTRUMENTS = ("ope", "selection", "spread")
+INSTRUMENTS = ("ope", "selection", "spread", "tabular")
 ESTIMATORS = {"fqe": "FQE", "pdwis": "PDWIS", "dr": "doubly robust", "v_start": "V at the start"}
 """What estimators are called."""
 LEVELS = {
@@ -35,6 +36,21 @@ def records(*folders: Path) -> dict[str, list[Record]]:
         paths = {path.name: path for folder in reversed(folders) for path in (folder / instrument).glob("*.json")}
         found[instrument] = [json.loads(paths[name].read_text(encoding="utf-8")) for name in sorted(paths)]
     return found
+
+
+def exact_shares(records: Sequence[Record], runs: Sequence[Run]) -> dict[str, float]:
+    """By the names of agents with an expectile, the share of openers that exact backups of their data come to.
+
+    Only of runs on data that were backed up, with the same discount.
+    """
+    exact = {
+        (record["dataset_hash"], record["gamma_turn"], row["tau"]): row["share"]
+        for record in records
+        for row in record["backups"]
+    }
+    trained = [(run.run["agent"], run.run["dataset_hash"], run.run["config"] or {}) for run in runs]
+    keys = {agent: (data, config.get("gamma_turn"), config.get("tau")) for agent, data, config in trained}
+    return {agent: exact[key] for agent, key in keys.items() if key in exact}
 
 
 class Dot(NamedTuple):

@@ -192,6 +192,7 @@ def _templates() -> jinja2.Environment:
         "scatter": instruments.scatter,
         "rankings_by_statistic": instruments.rankings_by_statistic,
         "spread_rows": instruments.spread_rows,
+        "exact_shares": instruments.exact_shares,
         "estimators": instruments.ESTIMATORS,
         "levels": instruments.LEVELS,
         "side": instruments.SIDE,

@@ -63,6 +63,7 @@ def write_result(tmp_path: Path) -> WriteResult:
         tuning: Mapping[str, Any] | None = None,
         published: bool = False,
         cost: Mapping[str, float] | None = None,
+        config: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> None:
         run: dict[str, Any] = {
@@ -76,7 +77,7 @@ def write_result(tmp_path: Path) -> WriteResult:
             "dataset_hash": "0" * 64,
             "agent": agent,
             "kind": kind,
-            "config": {"lr": 0.001} if kind == "agent" else {},
+            "config": ({"lr": 0.001} | dict(config or {})) if kind == "agent" else {},
             "seeded": kind == "agent",
             "evaluation": {"headline": "greedy", "decodings": {"greedy": {}, "sampled": {}}},
             "seed": seed,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from leaderboards.drawing import advantage_scale, board, curve, q_by_turn
+from leaderboards.instruments import INSTRUMENTS, exact_shares
 from leaderboards.render import html, markdown, write
 from leaderboards.suites import SUITES
 from leaderboards.tables import read
@@ -224,6 +225,22 @@ def test_the_share_of_openers_is_told_for_each_seed(tmp_path, write_result):
     cells = re.findall(r'<td class="n">([^<]*)</td>', page.split("Which opener the values prefer")[1])
     assert cells[:2] == ["0.95", "1.00"]
     assert page.count('<polyline points="80.0,67.5 160.0,45.0 240.0,22.5"/>') == 2
+
+
+def test_what_exact_backups_come_to_stands_beside_the_networks(tmp_path, write_result):
+    """Of the same data, with the same discount and expectile alone."""
+    curve = [{**point, "opener_share": 1.0} for point in CURVE]
+    for agent, tau in (("ilql", 0.9), ("sarsa", 0.5), ("other", 0.6)):
+        config = {"tau": tau, "gamma_turn": 0.95}
+        write_result(agent, PLAYED, curve=curve, config=config)
+    backups = [{"tau": 0.9, "share": 1.0}, {"tau": 0.5, "share": 0.25}]
+    records = [{"dataset_hash": "0" * 64, "gamma_turn": 0.95, "backups": backups}]
+    table = only_table(tmp_path)
+    assert exact_shares(records, [row.runs[0] for row in table.rows]) == {"ilql": 1.0, "sarsa": 0.25}
+    for other in ({"dataset_hash": "e"}, {"gamma_turn": 1.0}):
+        assert exact_shares([records[0] | other], [row.runs[0] for row in table.rows]) == {}
+    page = html([table], {**dict.fromkeys(INSTRUMENTS, ()), "tabular": records})
+    assert re.findall(r'<polyline class="people" points="([^"]*)"/>', page) == ["0,0.0 240,0.0", "0,67.5 240,67.5"]
 
 
 class Elements(HTMLParser):
