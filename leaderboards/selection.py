@@ -176,6 +176,7 @@ def report(
     return {
         "suites": sorted({run.run["suite"] for _, run in runs}),
         "games": games,
+        "fqe_steps": steps if games else None,
         "runs": len(runs),
         "scored": len(scored),
         **{level: [ranking._asdict() for ranking in rankings(points)] for level, points in levels.items()},
