@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboards.pictures import png
 from lmrl_envs import files
+from lmrl_envs.png import png
 from lmrl_envs.visual_dialogue.rendering import picture
 from lmrl_envs.visual_dialogue.scenes import CLASSES, caption, scene, scene_ids
 

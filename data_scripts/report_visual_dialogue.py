@@ -11,8 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from leaderboards.publish import between_markers
-from lmrl_envs.files import write_atomic
+from lmrl_envs.files import between_markers, write_atomic
 from lmrl_envs.visual_dialogue.corpora import WEIGHTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "visual-dialogue.md"

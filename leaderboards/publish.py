@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from leaderboards.jobs import RESULTS, Job
 from leaderboards.render import markdown
 from leaderboards.sources import REPOSITORY
 from leaderboards.tables import read
-from lmrl_envs.files import write_atomic
+from lmrl_envs.files import between_markers, write_atomic
 
 README = REPOSITORY / "README.md"
 LARGEST = 200_000
@@ -68,12 +67,6 @@ def _rounded(value: float) -> float:
     """Five significant digits; a whole number without its point."""
     short = float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
     return int(short) if short == int(short) else short
-
-
-def between_markers(readme: str, name: str, content: str) -> str:
-    """The README with `content` between the markers of that name."""
-    marked = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    return marked.sub(lambda match: match[1] + content + match[2], readme)
 
 
 def with_speed(readme: str, measured: Path) -> str:

@@ -55,9 +55,10 @@ class Guesser(Network):
         self.keys = nn.Linear(2 * shape.width, self.heads * KEYS)
         self.values = nn.Linear(2 * shape.width, self.heads * VALUES)
         inner = 2 * shape.width
-        self.together = nn.Sequential(nn.Linear(inner, inner), nn.GELU(), nn.Linear(inner, shape.embedding))
-        nn.init.zeros_(self.together[2].weight)
-        nn.init.zeros_(self.together[2].bias)
+        last = nn.Linear(inner, shape.embedding)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.together = nn.Sequential(nn.Linear(inner, inner), nn.GELU(), last)
         self.log_scale = nn.Parameter(torch.tensor(0.1).log())
         self._memory = Memory()
 

@@ -12,10 +12,11 @@ import pytest
 
 from leaderboards import sections
 from leaderboards.drawing import visible
-from leaderboards.pictures import png, scene_uri, shrunk
+from leaderboards.pictures import scene_uri, shrunk
 from leaderboards.render import html, markdown, told
 from leaderboards.tables import Table, read
 from lmrl_envs.core import Turn
+from lmrl_envs.png import png
 from lmrl_envs.statistics import Estimate
 
 HOSTILE = "<script>alert(1)</script> \u202eevil\u0007"
