@@ -20,6 +20,7 @@ from lmrl_envs.reddit.rewards import BUNDLED, LEVELS, WEIGHTS, RewardModel, Targ
 
 BEGIN = "<!-- quality: written by `python -m data_scripts.train_reddit_rewards --report` -->"
 END = "<!-- end of quality -->"
+_COLUMNS = ("toxicity", "scores", "threads", "communities", "true_toxicity", "true_chance", "kinds", "held_out")
 HELD_BACK = 5  # every so manieth thread of a file measures quality
 
 
@@ -31,6 +32,7 @@ class LabelledComments:
         toxicity: (N,) levels 0 to 2, None where nobody labelled it.
         scores: (N,), None where nobody voted.
         threads: (N,), what is split keeps these together.
+        communities: (N,) numbers of where each was written, None where that is not known.
         true_toxicity, true_chance, kinds, held_out: (N,), None where no truth is known.
     """
 
@@ -39,6 +41,7 @@ class LabelledComments:
     toxicity: np.ndarray | None
     scores: np.ndarray | None
     threads: np.ndarray
+    communities: np.ndarray | None = None
     true_toxicity: np.ndarray | None = None
     true_chance: np.ndarray | None = None
     kinds: np.ndarray | None = None
@@ -62,10 +65,7 @@ class LabelledComments:
     def where(self, chosen: np.ndarray) -> LabelledComments:
         """The comments at which (N,) bool `chosen` is True."""
         index = np.flatnonzero(chosen)
-        arrays = {
-            name: None if (array := getattr(self, name)) is None else array[index]
-            for name in ("toxicity", "scores", "threads", "true_toxicity", "true_chance", "kinds", "held_out")
-        }
+        arrays = {name: None if (array := getattr(self, name)) is None else array[index] for name in _COLUMNS}
         return LabelledComments([self.parents[i] for i in index], [self.comments[i] for i in index], **arrays)
 
     def fingerprint(self, target: Target) -> str:
@@ -85,7 +85,8 @@ def generated(part: Part, count: int | None = None) -> LabelledComments:
 
     arrays = {name: column(name) for name in ("toxicity", "true_toxicity", "true_chance", "held_out")}
     texts = [row.parent for row in rows], [row.text for row in rows]
-    return LabelledComments(*texts, scores=column("score"), threads=column("thread"), kinds=column("kind"), **arrays)
+    arrays |= {"scores": column("score"), "threads": column("thread"), "kinds": column("kind")}
+    return LabelledComments(*texts, communities=np.unique(column("community"), return_inverse=True)[1], **arrays)
 
 
 def read_comments(path: Path) -> LabelledComments:

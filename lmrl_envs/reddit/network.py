@@ -1,7 +1,7 @@
 """The small transformer that reads a comment word by word, and its answer as probabilities.
 
 Shapes: N texts, W words in all of them, F features of those words; B rows of a batch, T words of its longest row; K
-levels; d the width.
+levels; E features of a word as numbers; d the width.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class NetworkConfig:
 
 
 class Encoded(NamedTuple):
-    """Texts as numbers: row i has the words from `rows[i]` to `rows[i + 1]`, word w the features from `words[w]` on."""
+    """Texts as numbers: row i has the words from `rows[i]` to `rows[i + 1]`, word w the features from `words[w]` on.
+
+    The last feature of a word is the pair with the word before; that of the row's beginning, its only one, is not.
+    """
 
     features: np.ndarray  # (F,) int32
     words: np.ndarray  # (W + 1,) int64
@@ -85,37 +88,49 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
     )
 
 
+class Summary(NamedTuple):
+    """What rows come to and, where parents are read, what the words of comment and parent are about by themselves."""
+
+    row: Tensor  # (B, summary_width)
+    comment: Tensor | None  # (B, E)
+    parent: Tensor | None  # (B, E)
+
+
 class CommentNetwork(nn.Module):
     """Hashed features, averaged over a word and the pair with the word before; a pre-norm transformer over the words.
 
-    A row comes to the maximum over its words, and mean and sum over those of the comment.
+    A row comes to the maximum over its words, and mean and sum over those of the comment. Where parents are read, also
+    to the product of what comment and parent are about, their mean words before they meet in the transformer.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        d = config.width
-        self.word = nn.EmbeddingBag(config.buckets, config.features, mode="mean")
-        self.widen = nn.Linear(config.features, d)
+        d, E = config.width, config.features
+        self.word = nn.EmbeddingBag(config.buckets, E, mode="mean")
+        self.widen = nn.Linear(E, d)
         self.position = nn.Embedding(config.length, d)
         self.segment = nn.Embedding(4, d)
         self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
-        self.out = nn.Sequential(nn.Linear(3 * d, d), nn.GELU(), nn.Linear(d, config.levels))
+        self.about = nn.LayerNorm(E) if config.parent_words else None
+        self.summary_width = 3 * d + (E if config.parent_words else 0)
+        self.out = nn.Sequential(nn.Linear(self.summary_width, d), nn.GELU(), nn.Linear(d, config.levels))
         nn.init.normal_(self.word.weight, std=0.1)
         for small in (self.position, self.segment):  # the words are what is to be seen at first
             nn.init.normal_(small.weight, std=0.02)
 
     def forward(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
         """An `Encoded` of B rows as tensors to (B, K) logits."""
-        return self.out(self.summary(features, words, segments, rows))
+        return self.out(self.summary(features, words, segments, rows).row)
 
-    def summary(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
-        """The same to (B, 3 d), what each row comes to."""
+    def summary(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Summary:
+        """The same to what the rows come to."""
         lengths = rows.diff()
         row = torch.repeat_interleave(torch.arange(len(lengths), device=rows.device), lengths)
         place = torch.arange(len(segments), device=rows.device) - rows[row]
-        x = self.widen(self.word(features, words[:-1])) + self.position(place) + self.segment(segments.long())
+        read = self.word(features, words[:-1])  # (W, E)
+        x = self.widen(read) + self.position(place) + self.segment(segments.long())
         x_rows = x.new_zeros(len(lengths), int(lengths.max()), x.shape[1])
         x_rows[row, place] = x
         real = torch.arange(x_rows.shape[1], device=rows.device) < lengths[:, None]  # (B, T)
@@ -123,11 +138,22 @@ class CommentNetwork(nn.Module):
             x_rows = block(x_rows, real)
         x_rows = self.norm(x_rows)
         most = x_rows.masked_fill(~real[..., None], -torch.inf).amax(1)
-        own = x_rows.new_zeros(real.shape)  # (B, T)
-        own[row, place] = (segments >= _COMMENT).float()
-        count = own.sum(1, keepdim=True)
-        mean = torch.einsum("btd,bt->bd", x_rows, own) / count.clamp(min=1)
-        return torch.cat([mean, most, mean * count / _TYPICAL], dim=1)
+        mean, count = _mean(x_rows[row, place], row, segments >= _COMMENT, len(lengths))
+        parts = [mean, most, mean * count / _TYPICAL]
+        if self.about is None:
+            return Summary(torch.cat(parts, dim=1), None, None)
+        comment, parent = (
+            self.about(_mean(read, row, chosen, len(lengths))[0])
+            for chosen in (segments >= _COMMENT, segments == _PARENT)
+        )
+        return Summary(torch.cat([*parts, comment * parent], dim=1), comment, parent)
+
+
+def _mean(x: Tensor, row: Tensor, chosen: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """(W, d) of words to (B, d), the mean over those of each row where (W,) `chosen` is True, and (B, 1), how many."""
+    own = chosen.to(x.dtype)[:, None]
+    count = own.new_zeros(rows, 1).index_add(0, row, own).clamp(min=1)
+    return x.new_zeros(rows, x.shape[1]).index_add(0, row, x * own) / count, count
 
 
 class Block(nn.Module):

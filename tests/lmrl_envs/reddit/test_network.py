@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,23 @@ def test_scores_do_not_depend_on_the_batch(scorer: TransformerScorer) -> None:
     for row, text in enumerate(TEXTS):
         assert scorer.score([text], [text])[0] == pytest.approx(together[row], abs=1e-5)
     assert scorer.score([], []).shape == (0, 3)
+
+
+def test_parents_are_compared_with_comments(scorer: TransformerScorer) -> None:
+    texts = encode(["bread rises", "bread rises"], ["bread rises", "the bus is late"], SMALL)
+    summary = scorer.network.summary(*to_tensors(texts, torch.device("cpu")))
+    assert summary.comment is not None
+    assert summary.parent is not None
+    product = summary.row[:, -SMALL.features :]
+    torch.testing.assert_close(product, summary.comment * summary.parent)
+    torch.testing.assert_close(summary.parent[0], summary.parent[1])
+    assert product[0].sum() > product[1].sum()
+
+
+def test_a_model_of_comments_alone_compares_nothing() -> None:
+    network = CommentNetwork(replace(SMALL, parent_words=0))
+    assert network.about is None
+    assert network.summary_width == 3 * SMALL.width
 
 
 def test_attention_is_pytorchs_own() -> None:

@@ -60,36 +60,41 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
 def test_side_tasks_are_those_that_the_data_allow(data: LabelledComments) -> None:
     torch.manual_seed(0)
     learner = Learner(CommentNetwork(SMALL), data, "upvotes", QUICK)
-    assert set(learner.side) == {"match", "toxicity"}
-    total, main = learner.loss(np.arange(8), np.random.default_rng(0), torch.device("cpu"))
+    assert set(learner.side) == {"match", "toxicity", "community"}
+    assert learner.side["community"].out_features == 12
+    total, main = learner.loss(np.arange(8), 0, np.random.default_rng(0), torch.device("cpu"))
     assert total > main > 0
-    assert set(Learner(CommentNetwork(SMALL), replace(data, toxicity=None), "upvotes", QUICK).side) == {"match"}
+    scores = replace(data, toxicity=None, communities=None)
+    assert set(Learner(CommentNetwork(SMALL), scores, "upvotes", QUICK).side) == {"match"}
     alone = Learner(CommentNetwork(replace(SMALL, levels=3, parent_words=0)), data, "toxicity", QUICK)
     assert not alone.side
-    total, main = alone.loss(np.arange(8), np.random.default_rng(0), torch.device("cpu"))
+    total, main = alone.loss(np.arange(8), 0, np.random.default_rng(0), torch.device("cpu"))
     assert total == main
 
 
 def test_an_epoch_has_every_comment_once_but_for_the_last_ones(data: LabelledComments) -> None:
     steps = len(data) // QUICK.batch
-    seen = Counter(int(row) for step in range(steps) for row in batch_rows(data, QUICK, step))
+    lengths = np.array([*map(len, data.comments)])
+    seen = Counter(int(row) for step in range(steps) for row in batch_rows(lengths, QUICK, step))
     assert set(seen.values()) == {1}
     assert len(seen) == steps * QUICK.batch
-    assert not np.array_equal(batch_rows(data, QUICK, 0), batch_rows(data, QUICK, steps))
+    assert not np.array_equal(batch_rows(lengths, QUICK, 0), batch_rows(lengths, QUICK, steps))
+    assert np.ptp(lengths[batch_rows(lengths, QUICK, 0)]) < np.ptp(lengths) / 2
 
 
 def test_scrambled_words_lose_all_that_is_known_of_them() -> None:
-    texts = encode(["a long parent"] * 50, ["you are an idiot ."] * 50, SMALL)
-    changed = scrambled(texts, 0.5, SMALL.buckets, np.random.default_rng(0))
-    same = np.array(
-        [
-            np.array_equal(texts.features[a:b], changed.features[a:b])
-            for a, b in zip(texts.words[:-1], texts.words[1:], strict=True)
-        ]
-    )
-    single = np.diff(texts.words) == 1
-    assert same[single].all()
-    assert 0.4 < same[~single].mean() < 0.6
+    """Their spelling and both pairs that they stand in."""
+    shape = replace(SMALL, buckets=100_003)  # so that hardly any noise is what was there
+    texts = encode(["a long parent"] * 50, ["you are an idiot ."] * 50, shape)
+    changed = scrambled(texts, 0.5, shape.buckets, np.random.default_rng(0))
+    begin, end = texts.words[:-1], texts.words[1:]
+    same = texts.features == changed.features
+    read = texts.segments > 0
+    spelling = np.array([same[a : b - 1].all() for a, b in zip(begin, end, strict=True)])
+    assert same[begin[~read]].all()
+    assert 0.4 < spelling[read].mean() < 0.6
+    kept = spelling & np.append(True, spelling[:-1])
+    assert np.array_equal(same[end[read] - 1], kept[read])
 
 
 def test_bad_typing_keeps_labels_and_changes_texts(data: LabelledComments) -> None:
