@@ -11,7 +11,7 @@ import pytest
 
 from lmrl_envs.reddit.rewards import WEIGHTS
 
-if not (WEIGHTS / "held-out").is_dir():
+if not (WEIGHTS / "linear").is_dir():
     pytest.skip("the reward models are not trained to the end yet", allow_module_level=True)
 PAGE = (Path(__file__).parents[2] / "docs" / "reddit.md").read_text(encoding="utf-8")
 

@@ -21,7 +21,7 @@ from lmrl_envs.reddit.rewards import BUNDLED, LEVELS, WEIGHTS, load_reward_model
 from lmrl_envs.reddit.task import parents_of
 
 SENTENCES = json.loads(Path(__file__).with_name("ordinary_sentences.json").read_text(encoding="utf-8"))
-if not (WEIGHTS / "held-out").is_dir():
+if not (WEIGHTS / "linear").is_dir():
     pytest.skip("the reward models are not trained to the end yet", allow_module_level=True)
 PAGE = Path(__file__).parents[3] / "docs" / "reddit.md"
 
