@@ -118,7 +118,9 @@ def fit(
     y = reward.expand(-1, probe.shape[2])
 
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=config.steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.lr, total_steps=config.steps, pct_start=max(0.05, 2 / config.steps)
+    )
     generator = torch.Generator().manual_seed(config.seed)
     order, at = torch.randperm(len(state), generator=generator), 0
     reached = np.unique(outcomes.next.indices)

@@ -46,7 +46,7 @@ def test_the_dataset_is_loaded_as_shown(tmp_path):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder outside the clone, and suite `quick` with few games and little training."""
     quick = suites.SUITES["quick"]
-    (task,) = quick.tasks
+    task = quick.tasks[0]
     small = replace(
         quick,
         tasks=(replace(task, variant={**task.variant, "games": 300}),),

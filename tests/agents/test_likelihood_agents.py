@@ -348,7 +348,9 @@ def test_swift_by_the_hidden_word(games, tokenizer):
         R = games.returns[answers == answer]
         assert first[answers == answer] == pytest.approx((R - R.mean()) / (R.std() or 1.0), abs=1e-5)
     wrong = Swift(Swift.Config(model=NANO, instance="word"), tokenizer)
-    with pytest.raises(ValueError, match=r"episode 0 has no info\['word'\]; it has \['answer', 'behaviour', "):
+    with pytest.raises(
+        ValueError, match=r"episode 0 has no info\['word'\]; take another instance, of \['answer', 'behaviour', "
+    ):
         wrong.prepare(games)
 
 
