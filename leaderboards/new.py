@@ -75,7 +75,7 @@ def main(module: Annotated[str, typer.Argument(help="Name of the module, such as
     python = shlex.quote(sys.executable)
     print(f"{algorithm} is the algorithm, {test} its test. From this folder:")
     print(f"  {python} -m pytest {test}")
-    print(f"  {python} -m leaderboards.run --suite quick --algorithm {module}:{class_name(module)}")
+    print(f"  {python} -m leaderboards.run --suite quick --task Wordle-v0 --algorithm {module}:{class_name(module)}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, NoReturn
@@ -38,6 +39,20 @@ POLL_SECONDS = 0.2
 CHAT_URL = "https://api.openai.com/v1"
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def only(suite: Suite, tasks: Sequence[str]) -> Suite:
+    """The suite with the tasks of these names or environments alone; all of them where none is named.
+
+    Raises:
+        UnknownNameError: a name is not among the suite's.
+    """
+    known = {name: task for task in suite.tasks for name in (task.name, task.env_id)}
+    for name in tasks:
+        if name not in known:
+            raise unknown_name(f"task of suite {suite.name}", name, known)
+    kept = tuple(task for task in suite.tasks if not tasks or {task.name, task.env_id} & set(tasks))
+    return replace(suite, tasks=kept)
 
 
 def choose(
@@ -287,6 +302,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     suite: Annotated[str, typer.Option(help="Which suite.")] = "quick",
+    task: Annotated[list[str] | None, typer.Option(help="Only this task of the suite, such as Wordle-v0.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("runs"),
     page: Annotated[Path, typer.Option(help="The page; its table goes beside it as .md.")] = Path("leaderboard.html"),
     agent: Annotated[list[str] | None, typer.Option(help="Only this agent, or your policy as pkg.mod:Name.")] = None,
@@ -302,7 +318,7 @@ def main(
     """Trains and scores the agents of a suite; finished runs are skipped."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        chosen = get_suite(suite)
+        chosen = only(get_suite(suite), task or ())
         contestants = choose(chosen, agent or (), algorithm or (), checkpoint or (), chat or (), chat_url)
         if keep and not chosen.frozen:
             raise ValueError(f"--publish is for suites that no longer change, and {suite!r} is not frozen")

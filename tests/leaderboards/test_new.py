@@ -18,7 +18,7 @@ def test_what_is_written_passes_its_own_test(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my_idea.py", "test_my_idea.py"]
     first, test, run = done.stdout.splitlines()
     assert first == "my_idea.py is the algorithm, test_my_idea.py its test. From this folder:"
-    assert run == f"  {sys.executable} -m leaderboards.run --suite quick --algorithm my_idea:MyIdea"
+    assert run == f"  {sys.executable} -m leaderboards.run --suite quick --task Wordle-v0 --algorithm my_idea:MyIdea"
     assert test == f"  {sys.executable} -m pytest test_my_idea.py"
     done = python(*test.split()[1:], folder=tmp_path)
     assert done.returncode == 0, done.stdout
