@@ -10,6 +10,7 @@ options and NDCG are VisDial's. Guessers are compared with the exact posterior o
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ from lmrl_envs.policies import RandomPolicy
 from lmrl_envs.visual_dialogue import metrics
 from lmrl_envs.visual_dialogue.answerer import Answerer, Asked
 from lmrl_envs.visual_dialogue.behaviours import accepts
-from lmrl_envs.visual_dialogue.corpora import WEIGHTS, SceneCorpus
+from lmrl_envs.visual_dialogue.bundled import WEIGHTS
+from lmrl_envs.visual_dialogue.corpora import SceneCorpus
 from lmrl_envs.visual_dialogue.dialogues import Spoken, ranked
 from lmrl_envs.visual_dialogue.export import generated
 from lmrl_envs.visual_dialogue.features import Detector, labels, pictures
@@ -37,17 +39,11 @@ from lmrl_envs.visual_dialogue.networks import load_network
 from lmrl_envs.visual_dialogue.oracle import Pool as ExactPool
 from lmrl_envs.visual_dialogue.oracle import ranks as exact_ranks
 from lmrl_envs.visual_dialogue.pools import Pools, load_guesser
-from lmrl_envs.visual_dialogue.rewards import MATCHES, ends, penalty
+from lmrl_envs.visual_dialogue.rewards import MATCHES, REWARDS, ends, name_of, penalty
 from lmrl_envs.visual_dialogue.scenes import ATTRIBUTES, GLOBALS, caption, scene, scene_ids
 from lmrl_envs.visual_dialogue.task import POOL_SIZE
 
 BATCH = 64
-RETURNS = [
-    ("standard", "standard", "word"),
-    ("yn", "yn", "word"),
-    *((f"conservative_yn, {match}", "conservative_yn", match) for match in MATCHES),
-]
-"""Names of rewards in `random questions`, rewards and matches."""
 
 
 def detector(corpus: SceneCorpus, count: int) -> dict[str, Any]:
@@ -195,12 +191,12 @@ def random_questions(count: int) -> dict[str, float]:
 
     Of the bundled networks alone, since it plays the registered task.
     """
-    data = load_dataset("visual-dialogue/human-v0").columns()
-    policy = RandomPolicy(data.texts.filter(data.is_agent).to_pylist())
+    policy = RandomPolicy.of(load_dataset("visual-dialogue/human-v0"))
+    named = {name_of(*pair): pair for pair in itertools.product(REWARDS, MATCHES)}
     returns: dict[str, list[float]] = defaultdict(list)
     for episode in rollout(policy, "VisualDialogue-v0", episodes=count):
         answers = [turn.text for turn in episode.turns[2::2]]
-        for name, reward, match in RETURNS:
+        for name, (reward, match) in named.items():
             fines = sum(penalty(answer, reward, match) for answer in answers)
             returns[name].append(1 - len(answers) + fines)
     return {name: round(float(np.mean(values)), 4) for name, values in returns.items()}

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from lmrl_envs.datasets import TextDataset
+from lmrl_envs.files import between_markers
 from lmrl_envs.reddit.corpus import Part, comments
 from lmrl_envs.reddit.quality import quality
 from lmrl_envs.reddit.rewards import BUNDLED, LEVELS, WEIGHTS, RewardModel, Target, read_card
 
-BEGIN = "<!-- quality: written by `python -m data_scripts.train_reddit_rewards --report` -->"
-END = "<!-- end of quality -->"
 _COLUMNS = ("toxicity", "scores", "threads", "communities", "true_toxicity", "true_chance", "kinds", "held_out")
 HELD_BACK = 5  # every so manieth thread of a file measures quality
 
@@ -155,11 +154,7 @@ def report() -> str:
 
 def with_report(page: str) -> str:
     """A page whose table is that of the bundled models."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected a page with the lines {BEGIN!r} and {END!r}")
-    return f"{head}{begin}\n{report()}\n{end}{tail}"
+    return between_markers(page, "quality", f"{report()}\n")
 
 
 def badly_typed(data: LabelledComments, seed: int = 0) -> LabelledComments:

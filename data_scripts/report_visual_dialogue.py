@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lmrl_envs.files import between_markers, write_atomic
-from lmrl_envs.visual_dialogue.corpora import WEIGHTS
+from lmrl_envs.visual_dialogue.bundled import WEIGHTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "visual-dialogue.md"
 FEW = 20

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, NoReturn
@@ -39,20 +38,6 @@ POLL_SECONDS = 0.2
 CHAT_URL = "https://api.openai.com/v1"
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def only(suite: Suite, tasks: Sequence[str]) -> Suite:
-    """The suite with the tasks of these names or environments alone; all of them where none is named.
-
-    Raises:
-        UnknownNameError: a name is not among the suite's.
-    """
-    known = {name: task for task in suite.tasks for name in (task.name, task.env_id)}
-    for name in tasks:
-        if name not in known:
-            raise unknown_name(f"task of suite {suite.name}", name, known)
-    kept = tuple(task for task in suite.tasks if not tasks or {task.name, task.env_id} & set(tasks))
-    return replace(suite, tasks=kept)
 
 
 def choose(
@@ -318,7 +303,7 @@ def main(
     """Trains and scores the agents of a suite; finished runs are skipped."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        chosen = only(get_suite(suite), task or ())
+        chosen = get_suite(suite).only(task or ())
         contestants = choose(chosen, agent or (), algorithm or (), checkpoint or (), chat or (), chat_url)
         if keep and not chosen.frozen:
             raise ValueError(f"--publish is for suites that no longer change, and {suite!r} is not frozen")

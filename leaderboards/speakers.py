@@ -24,8 +24,7 @@ def uniform(env_id: str, env_kwargs: Mapping[str, Any], data: TextDataset) -> Po
     """
     if env_id == "Wordle-v0":
         return random_word(env_kwargs)
-    turns = data.columns()
-    return RandomPolicy(turns.texts.filter(turns.is_agent).to_pylist())
+    return RandomPolicy.of(data)
 
 
 class Gibberish:

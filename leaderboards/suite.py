@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from lmrl_envs.errors import unknown_name
 
 
 @dataclass(frozen=True)
@@ -170,3 +172,16 @@ class Suite:
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
     one_process: bool = False
+
+    def only(self, tasks: Sequence[str]) -> Suite:
+        """The suite with the tasks of these names or environments alone; all of them where none is named.
+
+        Raises:
+            UnknownNameError: a name is not among the suite's.
+        """
+        known = {name: task for task in self.tasks for name in (task.name, task.env_id)}
+        for name in tasks:
+            if name not in known:
+                raise unknown_name(f"task of suite {self.name}", name, known)
+        kept = tuple(task for task in self.tasks if not tasks or {task.name, task.env_id} & set(tasks))
+        return replace(self, tasks=kept)

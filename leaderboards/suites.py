@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from leaderboards.suite import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
@@ -40,13 +39,9 @@ def _against_each_other(filtered: str) -> tuple[tuple[str, str], ...]:
 
 _WORDLE, _VISUAL, _REDDIT = "Wordle-v0", "VisualDialogue-v0", "Reddit-v0"
 _SMALL = (_dialogues("yn"), _comments("toxicity"))
-"""Tasks of which the repository keeps small checkpoints, where they have been exported."""
+"""Tasks of which the repository keeps small checkpoints."""
 CHECKPOINTS = "leaderboards/checkpoints"
-_KEPT = {
-    task.name: f"{CHECKPOINTS}/{task.name}"
-    for task in _SMALL
-    if Path(__file__).parents[1].joinpath(CHECKPOINTS, task.name).is_dir()
-}
+_KEPT = {task.name: f"{CHECKPOINTS}/{task.name}" for task in _SMALL}
 _WORDLE_PLAYERS = (
     _player("random", "random_word"),
     _player("random-consistent", "random_consistent"),
@@ -79,7 +74,7 @@ SUITES = {
             "on the other two tasks.",
             tasks=(
                 _wordle("common-40", mix="wide"),
-                *(replace(task, variant={**task.variant, "games": 2_000}) for task in _SMALL if task.name in _KEPT),
+                *(replace(task, variant={**task.variant, "games": 2_000}) for task in _SMALL),
             ),
             training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
             tokens=7_000_000,

@@ -80,6 +80,13 @@ def _umask() -> int:
 
 
 def between_markers(page: str, name: str, content: str) -> str:
-    """A page with `content` between the markers of that name."""
+    """A page with `content` between the markers of that name.
+
+    Raises:
+        ValueError: the page lacks them.
+    """
     marked = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    return marked.sub(lambda match: match[1] + content + match[2], page)
+    page, found = marked.subn(lambda match: match[1] + content + match[2], page)
+    if not found:
+        raise ValueError(f"expected a page with the lines '<!-- {name}: ... -->' and '<!-- end of {name} -->'")
+    return page

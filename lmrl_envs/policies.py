@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmrl_envs.core import EpisodeKey, Turn
+
+if TYPE_CHECKING:
+    from lmrl_envs.datasets import TextDataset
 
 
 class RandomPolicy:
@@ -21,6 +25,12 @@ class RandomPolicy:
         self.texts = tuple(texts)
         self.name = name
         self._rng = np.random.default_rng(seed)
+
+    @classmethod
+    def of(cls, data: TextDataset) -> RandomPolicy:
+        """Says what agents said in the data, each turn as often as it stands there."""
+        turns = data.columns()
+        return cls(turns.texts.filter(turns.is_agent).to_pylist())
 
     def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey] | None = None) -> list[str]:
         rngs = [self._rng] * len(histories) if episodes is None else [key.rng for key in episodes]

@@ -21,8 +21,6 @@ from lmrl_envs.wordle.words import WordList, bundled_lists, load_words
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
-_REDDIT_WEIGHTS = Path(__file__).parent / "reddit" / "weights"
-_VISUAL_DIALOGUE_WEIGHTS = Path(__file__).parent / "visual_dialogue" / "weights"
 _ROOT = 0x6C6D726C  # evaluation's spawn keys are one number long, a recipe's three: no stream is shared
 
 
@@ -56,7 +54,8 @@ class Recipe:
     `games` episodes, drawing from the `np.random.SeedSequence` `seeds` alone, by `Generator.random` and
     `Generator.integers`, so that the content is the same on every machine. `env_options` are the task's keyword
     arguments with `gym.make`'s defaults, `options` the recipe's own, and every recipe has `games`, by default
-    `sizes[split]`: the episodes of a split, or whatever else `counts` names. `settle` brings arguments into one form.
+    `sizes[split]`: the episodes of a split, or whatever else `counts` names. `settle` brings arguments into one form;
+    it too may be `"module:function"`.
 
     `from_file` is a recipe that reads a file of the user's, option `path`: its `sizes` are None, all that the file has,
     and `generate` gets a Counter `dropped` too, to count what it leaves out, by reason.
@@ -78,7 +77,7 @@ class Recipe:
     env_options: Mapping[str, Option]
     options: Mapping[str, Option] = field(default_factory=dict)
     counts: str = "episodes"
-    settle: Callable[[Variant], Variant] = lambda variant: variant
+    settle: str | Callable[[Variant], Variant] = lambda variant: variant
     from_file: bool = False
     rewards_only: frozenset[str] = frozenset()
     relabel: str | Callable[..., Iterator[Episode]] | None = None
@@ -108,7 +107,7 @@ class Recipe:
         if not (games is None and self.from_file) and (type(games) is not int or games < 1):
             raise ValueError(f"games: expected a whole number of at least 1, got {games!r}")
         env_kwargs = {name: values.pop(name) for name in self.env_options}
-        return Variant(*map(plain_json, self.settle(Variant(env_kwargs, values)))), games
+        return Variant(*map(plain_json, load_attribute(self.settle)(Variant(env_kwargs, values)))), games
 
     def task(self, variant: Variant) -> TextTask | Mapping[str, Any]:
         """What `generate` and `relabel` get first."""
@@ -172,31 +171,6 @@ def _settle_tweets(variant: Variant) -> Variant:
             raise ValueError(f"path: expected a CSV of tweets, and there is no file {str(path)!r}")
         path = {"file": str(path), "sha256": file_hash(path)}
     return Variant(env_kwargs, {"path": path, "answers": None if answers is None else load_words(answers)})
-
-
-def _settle_visual_dialogue(variant: Variant) -> Variant:
-    """Names the corpus's folder in full, and the networks that rank its images by their hashes."""
-    env_kwargs, _ = variant
-    corpus, weights = env_kwargs["corpus"], _VISUAL_DIALOGUE_WEIGHTS
-    if corpus != "scenes":
-        corpus = str(Path(corpus).expanduser().resolve())
-        weights = Path(corpus) / "weights"
-    guesser = "guesser" if env_kwargs["guesser"] == "default" else "guesser-held-out"
-    files = [weights / f"{name}.safetensors" for name in ("detector", guesser)]
-    networks = "-".join(file_hash(path)[:12] for path in files if path.is_file())
-    return Variant(env_kwargs | {"corpus": corpus}, {"networks": networks})
-
-
-def _settle_reddit(variant: Variant) -> Variant:
-    """Names the judge that gives the rewards by its hash, where it is bundled or a folder."""
-    env_kwargs, _ = variant
-    model, reward, networks = env_kwargs["reward_model"], env_kwargs["reward"], ""
-    if isinstance(model, str) and reward != "upvotes_real":
-        target = "upvotes" if reward == "upvotes_model" else "toxicity"
-        folders = [folder for folder in (_REDDIT_WEIGHTS / model, Path(model).expanduser()) if folder.is_dir()]
-        paths = sorted(path for path in folders[0].glob(f"{target}.*") if path.suffix != ".json") if folders else []
-        networks = "-".join(file_hash(path)[:12] for path in paths)
-    return Variant(env_kwargs, {"networks": networks})
 
 
 def _name_or_words(words: tuple[str, ...]) -> WordList:
@@ -263,7 +237,7 @@ RECIPES: dict[str, Recipe] = {
             "reward_model": Option("bundled"),
             "include_parent": Option(True, choices=(True, False)),
         },
-        settle=_settle_reddit,
+        settle="lmrl_envs.reddit.rewards:settle",
         rewards_only=frozenset({"reward", "reward_model"}),
         relabel="lmrl_envs.reddit.logs:rewarded",
         relabels={"reward": "upvotes_real"},  # the one that asks no model
@@ -284,7 +258,7 @@ RECIPES: dict[str, Recipe] = {
         },
         rewards_only=frozenset({"reward", "match"}),
         relabel="lmrl_envs.visual_dialogue.dialogues:rewarded",
-        settle=_settle_visual_dialogue,
+        settle="lmrl_envs.visual_dialogue.bundled:settle",
         learned_rewards=True,
     ),
 }

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from lmrl_envs.errors import CheckpointError, unknown_name
 from lmrl_envs.files import atomic_path, file_hash, write_atomic
 from lmrl_envs.progress import track
+from lmrl_envs.recipes import Variant
 from lmrl_envs.registration import load_attribute
 
 Target = Literal["toxicity", "upvotes"]
@@ -149,6 +150,17 @@ def write_reward_model(folder: Path, target: Target, model: Any, **facts: Any) -
     (kind,) = [kind for kind, where in _KINDS.items() if where.endswith(f":{type(model).__name__}")]
     head = {"format": FORMAT, "target": target, "kind": kind, "sha256": file_hash(weights), "config": model.config()}
     write_atomic(card, json.dumps({**head, **facts}, indent=1, ensure_ascii=False) + "\n")
+
+
+def settle(variant: Variant) -> Variant:
+    """Names the judge that gives a dataset's rewards by its hash, where it is bundled or a folder of ours."""
+    env_kwargs, _ = variant
+    model, target, networks = env_kwargs["reward_model"], TARGETS.get(env_kwargs["reward"]), ""
+    if isinstance(model, str) and target is not None:
+        folders = [folder for folder in (WEIGHTS / model, Path(model).expanduser()) if folder.is_dir()]
+        paths = [path for folder in folders[:1] if (path := folder / f"{target}.safetensors").is_file()]
+        networks = "".join(file_hash(path)[:12] for path in paths)
+    return Variant(env_kwargs, {"networks": networks})
 
 
 def rewards_of_levels(reward: str, levels: np.ndarray, coins: np.ndarray | None = None) -> np.ndarray:

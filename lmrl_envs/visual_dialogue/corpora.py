@@ -20,6 +20,7 @@ import numpy as np
 from lmrl_envs import files
 from lmrl_envs.errors import DatasetError
 from lmrl_envs.visual_dialogue import behaviours, scenes
+from lmrl_envs.visual_dialogue.bundled import WEIGHTS
 from lmrl_envs.visual_dialogue.features import Detector, scene_features
 from lmrl_envs.visual_dialogue.networks import load_network
 from lmrl_envs.visual_dialogue.rendering import picture
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 Rounds = tuple[tuple[str, str], ...]
 PoolKind = Literal["hard", "random"]
-WEIGHTS = Path(__file__).parent / "weights"
 RANDOM_POOLS = 32
 """Random pools of generated scenes in each part."""
 _LEAST_POOL = 2

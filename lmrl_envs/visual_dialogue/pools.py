@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from lmrl_envs.visual_dialogue.answerer import Answerer
+from lmrl_envs.visual_dialogue.bundled import GUESSERS
 from lmrl_envs.visual_dialogue.corpora import Corpus, PoolName
 from lmrl_envs.visual_dialogue.guesser import Guesser, ranks_of
 from lmrl_envs.visual_dialogue.networks import load_network
 from lmrl_envs.visual_dialogue.rewards import percentile
 
-GUESSERS = {"default": "guesser", "held-out": "guesser-held-out"}
-"""Guessers by the task's name for them, and their files."""
 TOO_EASY = 0.98
 """An image whose caption alone gives it a higher percentile than this is not drawn."""
 

@@ -55,6 +55,11 @@ def turn_reward(answer: str, last: bool, reward: str, match: str = "word") -> fl
     return (0.0 if last else QUESTION) + penalty(answer, reward, match)
 
 
+def name_of(reward: str, match: str) -> str:
+    """A reward's name where returns under several are kept; `match` is in it where it makes a difference."""
+    return f"{reward}, {match}" if reward == "conservative_yn" else reward
+
+
 def fined_share(rounds: Sequence[tuple[str, str]], reward: str, match: str = "word") -> float:
     """The share of a dialogue's answers that are fined; at least one round."""
     return sum(penalty(answer, reward, match) < 0 for _, answer in rounds) / len(rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from lmrl_envs.errors import unknown_name
 from lmrl_envs.registration import ReferenceScores
 from lmrl_envs.visual_dialogue import oracle as bayes
 from lmrl_envs.visual_dialogue.answerer import Asked
-from lmrl_envs.visual_dialogue.corpora import WEIGHTS, PoolName, Rounds, SceneCorpus, Truth, open_corpus
-from lmrl_envs.visual_dialogue.pools import GUESSERS, Pool, Pools, load_answerer, load_guesser, ranks_in
-from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, fined_share, percentile, turn_reward
+from lmrl_envs.visual_dialogue.bundled import GUESSERS, WEIGHTS
+from lmrl_envs.visual_dialogue.corpora import PoolName, Rounds, SceneCorpus, Truth, open_corpus
+from lmrl_envs.visual_dialogue.pools import Pool, Pools, load_answerer, load_guesser, ranks_in
+from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, fined_share, name_of, percentile, turn_reward
 from lmrl_envs.visual_dialogue.scenes import PARTS, Part, scene
 
 MOST_ROUNDS = 10
@@ -251,13 +253,13 @@ def reference_scores(env_kwargs: Mapping[str, Any]) -> ReferenceScores | None:
     Random is the mean return of uniform questions of people about other images, measured when the networks were; best
     is the best return there is, that of a first question which says enough.
     """
-    given = {name: value for name, value in env_kwargs.items() if name not in ("oracle", "device")}
-    reward, match = given.pop("reward", "standard"), given.pop("match", "word")
-    defaults = {"corpus": "scenes", "rounds": MOST_ROUNDS, "pool": "hard", "guesser": "default", "part": "test"}
-    if any(value != defaults[name] for name, value in given.items()):
+    defaults = {name: given.default for name, given in inspect.signature(VisualDialogueTask).parameters.items()}
+    given = {**defaults, **env_kwargs}
+    unmeasured = [name for name, value in given.items() if value != defaults[name]]
+    if not {"reward", "match", "oracle", "device"}.issuperset(unmeasured):
         return None
     random = json.loads((WEIGHTS / "guesser.json").read_text()).get("random questions", {})
-    name = f"{reward}, {match}" if reward == "conservative_yn" else reward
+    name = name_of(given["reward"], given["match"])
     return ReferenceScores(random[name], 0.0) if name in random else None
 
 

@@ -11,12 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from lmrl_envs import make_task
 from lmrl_envs.visual_dialogue.behaviours import CROWD, ask
-from lmrl_envs.visual_dialogue.corpora import WEIGHTS
 from lmrl_envs.visual_dialogue.dialogues import human_dialogues
 from lmrl_envs.visual_dialogue.task import DialogueState, VisualDialogueTask
-
-if not WEIGHTS.is_dir():
-    pytest.skip("the networks of Visual Dialogue are not trained yet", allow_module_level=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

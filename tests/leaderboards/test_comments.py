@@ -6,18 +6,11 @@ import pytest
 
 from leaderboards.comments import exploits, gap, held_out, measure, replies
 from leaderboards.speakers import best_constant
-from lmrl_envs import TASKS
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import evaluate
 from lmrl_envs.policies import ScriptedPolicy
-from lmrl_envs.reddit.rewards import WEIGHTS
 from lmrl_envs.registration import make_task
-
-needs_weights = pytest.mark.skipif(
-    "Reddit-v0" not in TASKS or not (WEIGHTS / "held-out" / "upvotes.json").is_file(),
-    reason="the reward models of Reddit are not there",
-)
 
 
 def comment(text: str, reward: float, true_reward: float | None, sure: float = 0.9) -> Episode:
@@ -41,7 +34,6 @@ def test_exploits_are_overrated_comments_worst_and_surest_first():
     assert found[0] == {"parent": "p", "comment": "a", "reward": 10.0, "true_reward": 0.0, "probability": 0.9}
 
 
-@needs_weights
 def test_a_kind_sentence_is_measured_and_judged_by_the_twin():
     data = load_dataset("reddit/comments-v0", games=200)
     said = data[0].turns[-1].text
@@ -71,7 +63,6 @@ class Parrot:
         return ["you are right" if key.rng.random() < 0.5 else "you idiot" for key in episodes]
 
 
-@needs_weights
 def test_replies_are_drawn_for_each_comment_and_judged():
     task: Any = make_task("Reddit-v0")
     drawn = list(replies(Parrot(), task, task.parents[:2], 8))  # type: ignore[arg-type]
@@ -80,7 +71,6 @@ def test_replies_are_drawn_for_each_comment_and_judged():
     assert all(episode.info["probabilities"] for episode in drawn)
 
 
-@needs_weights
 def test_the_best_constant_is_chosen_by_playing_and_counts_it():
     data = load_dataset("reddit/comments-v0", reward="upvotes_real", games=200)
     policy = best_constant("Reddit-v0", {"reward": "upvotes_model"}, data, candidates=12, episodes=40)

@@ -10,8 +10,6 @@ from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
 from lmrl_envs.policies import RandomPolicy
-from lmrl_envs.recipes import RECIPES
-from lmrl_envs.visual_dialogue.corpora import WEIGHTS
 
 ROUNDS = (("is it day", "yes"), ("what color", "maybe red"), ("is there snow", "it is snow"))
 EPISODE = Episode(
@@ -24,10 +22,6 @@ EPISODE = Episode(
     True,
     False,
     {"start": {"scene": 5}, "fined": None},
-)
-needs_weights = pytest.mark.skipif(
-    "visual-dialogue/human-v0" not in RECIPES or not (WEIGHTS / "guesser-held-out.json").is_file(),
-    reason="the networks of Visual Dialogue are not there",
 )
 
 
@@ -61,11 +55,9 @@ def test_results_under_another_reward_come_from_what_was_said(write_result, tmp_
     assert again.metrics == {"turns": 3.0}  # the share of fined answers was that of another reward
 
 
-@needs_weights
 def test_play_is_measured_by_both_guessers_and_under_every_reward():
     data = load_dataset("visual-dialogue/human-v0", games=40)
-    turns = data.columns()
-    policy = RandomPolicy(turns.texts.filter(turns.is_agent).to_pylist())
+    policy = RandomPolicy.of(data)
     result = evaluate(policy, "VisualDialogue-v0", episodes=6, progress=False, keep_examples=6)
     study = measure({"agent": "random"}, result, (result,), None, data)
     assert study["rewards"]["standard"]["returns"] == list(result.returns)
@@ -81,11 +73,9 @@ def test_play_is_measured_by_both_guessers_and_under_every_reward():
         assert len(set(game["guesses"])) == 3
 
 
-@needs_weights
 def test_of_several_plays_each_reward_keeps_its_own_best():
     data = load_dataset("visual-dialogue/human-v0", games=40)
-    turns = data.columns()
-    policies = [RandomPolicy(turns.texts.filter(turns.is_agent).to_pylist()[start::2]) for start in (0, 1)]
+    policies = [RandomPolicy(RandomPolicy.of(data).texts[start::2]) for start in (0, 1)]
     plays = [evaluate(p, "VisualDialogue-v0", episodes=4, progress=False, keep_examples=4) for p in policies]
     study = measure({"agent": "best"}, plays[0], plays, None, data)
     alone = [measure({"agent": "one"}, play, (play,), None, data)["rewards"] for play in plays]

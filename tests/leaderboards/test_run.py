@@ -351,10 +351,10 @@ def _workers(folder: Path) -> list[str]:
 
 def test_tasks_are_chosen_by_name_or_environment():
     suite = suites.SUITES["smoke"]
-    assert run.only(suite, ()) == suite
-    assert [task.env_id for task in run.only(suite, ["Reddit-v0", "Wordle-v0-common-40"]).tasks] == [
+    assert suite.only(()) == suite
+    assert [task.env_id for task in suite.only(["Reddit-v0", "Wordle-v0-common-40"]).tasks] == [
         "Wordle-v0",
         "Reddit-v0",
     ]
     with pytest.raises(UnknownNameError, match="did you mean 'Wordle-v0'"):
-        run.only(suite, ["Wordle-v1"])
+        suite.only(["Wordle-v1"])

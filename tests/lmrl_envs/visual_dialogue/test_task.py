@@ -15,13 +15,10 @@ from lmrl_envs import Turn, make_task
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.errors import UnknownNameError
 from lmrl_envs.visual_dialogue import scenes
-from lmrl_envs.visual_dialogue.corpora import WEIGHTS
+from lmrl_envs.visual_dialogue.bundled import WEIGHTS
 from lmrl_envs.visual_dialogue.dialogues import replayed
 from lmrl_envs.visual_dialogue.rewards import PHRASES, penalty
 from lmrl_envs.visual_dialogue.task import VisualDialogueTask
-
-if not WEIGHTS.is_dir():
-    pytest.skip("the networks of Visual Dialogue are not trained yet", allow_module_level=True)
 
 INFO = {"percentile", "rank", "success", "fined", "parsed", "true_answer", "oracle_rank", "start"}
 QUESTIONS = ["what color is it", "is it sunny", "how many people are there", "what else do you see", "is there a dog"]
