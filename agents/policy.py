@@ -11,7 +11,7 @@ import torch
 
 from agents.decoding import Decoding
 from lmrl_envs.core import EpisodeKey, Turn
-from lmrl_envs.generation import KeyValueRows, generate
+from lmrl_envs.generation import Memory, generate
 
 if TYPE_CHECKING:
     from agents.algorithm import Algorithm
@@ -56,8 +56,8 @@ class LMPolicy:
     def reset(self, *, seed: int, instructions: str = "") -> None:
         """Forgets every episode; `seed` is for calls that give no episodes."""
         self._rng = np.random.Generator(np.random.PCG64(seed))
-        self._rows: KeyValueRows | None = None
-        self._tokens: dict[int, list[int]] = {}  # what `_rows` remembers of each episode, in its rows' order
+        self._memory = Memory()
+        self._tokens: dict[int | None, list[int]] = {}  # what is remembered of each episode
 
     def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey] | None = None) -> list[str]:
         """One turn for each history; without `episodes` nothing is kept between calls."""
@@ -66,14 +66,21 @@ class LMPolicy:
         tokenizer, device = self.algorithm.tokenizer, next(self.algorithm.parameters()).device
         room = self.algorithm.context_length - self.max_tokens
         prompts = [self.algorithm.prompt(history, self.options, room) for history in histories]
-        keys = [episode.index for episode in episodes] if episodes is not None and self.keep_cache else None
+        keys: list[int | None] = [None] * len(prompts)
+        if episodes is not None and self.keep_cache:
+            keys = [episode.index for episode in episodes]
 
-        rows, known = self._recall(keys, prompts, device)
+        rows, owners, _ = self._memory.recall(self.trunks, keys, device)
+        prompts, keys = [prompts[owner] for owner in owners], [keys[owner] for owner in owners]
+        read, self._tokens = self._tokens, {}
+        known = [_common(read.get(key, []), prompt) for key, prompt in zip(keys, prompts, strict=True)]
+        rows.crop(known)
         uniforms = None
         if not self.options.greedy:
-            rngs = [episode.rng for episode in episodes] if episodes is not None else [self._rng] * len(histories)
-            uniforms = torch.from_numpy(np.stack([rng.random(self.max_tokens) for rng in rngs])).to(device)
-        written, rows = generate(
+            rngs = [self._rng] * len(owners) if episodes is None else [episode.rng for episode in episodes]
+            drawn = [rng.random(self.max_tokens) for rng in rngs]
+            uniforms = torch.from_numpy(np.stack([drawn[owner] for owner in owners])).to(device)
+        written, places = generate(
             rows,
             [prompt[start:] for prompt, start in zip(prompts, known, strict=True)],
             lambda hidden: self.algorithm.next_logits(hidden, self.options),
@@ -81,31 +88,14 @@ class LMPolicy:
             max_tokens=self.max_tokens,
             uniforms=uniforms,
         )
-        if keys is not None:
-            self._rows = rows
-            fed = rows.valid.sum(1).tolist()  # all but a last token that reached the limit
-            self._tokens = {
-                key: (prompt + out)[:count] for key, prompt, out, count in zip(keys, prompts, written, fed, strict=True)
-            }
-        return [tokenizer.decode(tokens) for tokens in written]
-
-    def _recall(
-        self, keys: list[int] | None, prompts: list[list[int]], device: torch.device
-    ) -> tuple[KeyValueRows, list[int]]:
-        """The remembered rows of `keys` in order, each cut to what its prompt still begins with, and these lengths."""
-        known = [_common(self._tokens.get(key, []), prompt) for key, prompt in zip(keys or [], prompts, strict=False)]
-        if self._rows is None or not any(known):
-            return KeyValueRows(self.trunks, len(prompts), device), [0] * len(prompts)
-        slots = {key: slot for slot, key in enumerate(self._tokens)}
-        fresh = [key for key in keys or [] if key not in slots]
-        rows = self._rows
-        if fresh:
-            slots |= {key: len(slots) + rank for rank, key in enumerate(fresh)}
-            rows = KeyValueRows.join([rows, KeyValueRows(self.trunks, len(fresh), device)])
-        chosen = [slots[key] for key in keys or []]
-        if chosen != list(range(len(rows))):
-            rows = rows.select(torch.tensor(chosen, device=device))
-        return rows.crop(torch.tensor(known, device=device)), known
+        self._memory.keep([keys[place] for place in places])
+        fed = dict(zip(places, rows.lengths.tolist(), strict=True))  # all but a last token that reached the limit
+        self._tokens = {
+            key: (prompt + out)[: fed[row]]
+            for row, (key, prompt, out) in enumerate(zip(keys, prompts, written, strict=True))
+            if key is not None
+        }
+        return [tokenizer.decode(tokens) for _, tokens in sorted(zip(owners, written, strict=True))]
 
 
 def _common(old: list[int], new: list[int]) -> int:

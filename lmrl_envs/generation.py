@@ -5,8 +5,10 @@ Learned parts of the tasks decode with it as it is; agents add the guidance of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,133 +21,162 @@ _FINISH_CHECK_ON_CARD = 8  # tokens between looks at whether rows have finished:
 
 
 class KeyValueRows:
-    """What one or more trunks remember of R rows: tokens of ragged number in a rectangle of L columns.
+    """What one or more trunks remember of R rows, each of its own number of tokens.
 
-    A row's tokens stand in its `valid` columns in order; other columns are holes that no token attends to. All trunks
-    read the same tokens, so they share the layout.
+    Row r's tokens stand in the columns 0 .. `lengths[r]` - 1 of keys and values; nobody attends to what stands behind
+    them, and new tokens are written over it. All trunks read the same tokens.
     """
 
     def __init__(self, trunks: Sequence[nn.Module], rows: int, device: torch.device) -> None:
         self.trunks = list(trunks)
-        self.caches = [Cache(layer_class_to_replicate=_RoomyLayer) for _ in trunks]
-        self.valid = torch.zeros(rows, 0, dtype=torch.bool, device=device)
-        self.dense = True  # no holes: known on the host, so that masks are built only where needed
+        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._longest, self._even = 0, True  # no row is longer; whether all are as long: known without asking the card
+        self._next = _Columns(0, None)
+        layer = cast("type[_Layer]", partial(_Layer, self._next))
+        self.caches = [Cache(layer_class_to_replicate=layer) for _ in trunks]
 
     def __len__(self) -> int:
-        return len(self.valid)
+        return len(self.lengths)
 
     def extend(self, ids: Tensor, real: Tensor, *, dense: bool) -> list[Tensor]:
-        """Feeds (R, n) tokens, those that are not `real` as holes; returns each trunk's (R, n, d) hidden states.
+        """Feeds tokens to the first F rows; returns each trunk's (F, n, d) hidden states.
 
         Args:
-            ids: tokens, or (R, n, d) vectors that stand in the place of tokens' embeddings.
+            ids: (F, n) tokens, or (F, n, d) vectors that stand in the place of tokens' embeddings.
+            real: (F, n) bool; a row's tokens that are not real come last and are forgotten at once.
             dense: all tokens are real.
         """
-        n = ids.shape[1]
-        name = "inputs_embeds" if ids.is_floating_point() else "input_ids"
-        positions = (self.valid.sum(1, keepdim=True) + real.cumsum(1) - 1).clamp(min=0)
-        self.dense = self.dense and dense
-        plain = self.dense and (n == 1 or not self.valid.shape[1])  # what attention does without a mask is right
-        mask = None if plain else self._mask(real)
-        self.valid = torch.cat([self.valid, real], dim=1)
-        return [
-            trunk(
-                **{name: ids}, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-            ).last_hidden_state
+        fed, n = ids.shape[:2]
+        lengths = self.lengths[:fed]
+        longest, even = self._longest, self._even
+        if lengths.device.type == "cpu":
+            longest, even = int(lengths.max()), bool((lengths == lengths[0]).all())
+        columns = lengths[:, None] + torch.arange(n, device=lengths.device)
+        self._next.start, self._next.columns = longest, None if even else columns
+        mask = None
+        if not (even and dense and (n == 1 or longest == 0)):  # else what attention does without a mask is right
+            mask = (torch.arange(longest + n, device=lengths.device) <= columns[:, :, None])[:, None]
+        inputs = {
+            "inputs_embeds" if ids.is_floating_point() else "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": lengths[:, None] + (real.cumsum(1) - 1).clamp(min=0),
+        }
+        hidden = [
+            trunk(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
             for trunk, cache in zip(self.trunks, self.caches, strict=True)
         ]
+        self.lengths[:fed] += real.sum(1)
+        self._longest = max(self._longest, longest + n)
+        self._even = even and dense and fed == len(self)
+        return hidden
 
-    def _mask(self, real: Tensor) -> Tensor:
-        """(R, 1, n, L + n) bool: valid columns, real new tokens up to oneself, and oneself, so that no row is empty."""
-        rows, n = real.shape
-        oneself = torch.eye(n, dtype=torch.bool, device=real.device)
-        new = real[:, None, :].expand(rows, n, n).tril() | oneself
-        return torch.cat([self.valid[:, None, :].expand(rows, n, -1), new], dim=2)[:, None]
+    @torch.inference_mode()
+    def arrange(self, order: Sequence[int | None]) -> None:
+        """Puts row `order[i]` into place i, an empty one where that is None; rows that it does not name are forgotten.
 
-    def select(self, index: Tensor) -> KeyValueRows:
-        """The rows of `index`, in its order."""
-        return self._with(self.valid[index], lambda x: x[index])
+        Only rows that change places are copied.
+        """
+        kept = [(place, row) for place, row in enumerate(order) if row is not None]
+        moved = [(place, row) for place, row in kept if place != row]
+        self._even = self._even and (len(kept) == len(order) or self._longest == 0)
+        places, rows = torch.tensor(kept, dtype=torch.int64, device=self.lengths.device).reshape(-1, 2).T
+        lengths = self.lengths.new_zeros(len(order))
+        lengths[places] = self.lengths[rows]
+        self.lengths = lengths
+        places, rows = torch.tensor(moved, dtype=torch.int64, device=self.lengths.device).reshape(-1, 2).T
+        for cache in self.caches:
+            for layer in cast("list[_Layer]", cache.layers):
+                layer.arrange(len(order), places, rows, self._longest)
 
-    def crop(self, keep: Tensor) -> KeyValueRows:
-        """Forgets all but each row's first `keep` (R,) tokens and closes the holes on the right."""
-        least, most = (int(keep.min()), int(keep.max())) if len(keep) else (0, 0)
-        if self.dense and least == most:
-            return self._with(self.valid[:, :most], lambda x: x[:, :, :most])
-        valid = self.valid & (self.valid.cumsum(1) <= keep[:, None])
-        width = int(valid.sum(1).max()) if valid.numel() else 0
-        order = valid.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
-
-        def gather(x: Tensor) -> Tensor:  # (R, heads, L, head width)
-            return x.gather(2, order[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
-
-        cropped = self._with(valid.gather(1, order), gather)
-        cropped.dense = bool(cropped.valid.all())
-        return cropped
-
-    @staticmethod
-    def join(parts: Sequence[KeyValueRows]) -> KeyValueRows:
-        """The rows of all parts, one part after the other; at least one part has read something."""
-        width = max(part.valid.shape[1] for part in parts)
-
-        def widen(x: Tensor, dim: int) -> Tensor:
-            missing = list(x.shape)
-            missing[dim] = width - x.shape[dim]
-            return torch.cat([x, x.new_zeros(missing)], dim=dim)
-
-        joined = KeyValueRows(parts[0].trunks, 0, parts[0].valid.device)
-        joined.valid = torch.cat([widen(part.valid, 1) for part in parts])
-        joined.dense = all(part.dense and part.valid.shape[1] == width for part in parts)
-        for number in range(len(joined.trunks)):
-            stacks = [_layers(part.caches[number]) for part in parts]
-            read = max(stacks, key=len)
-            for layer, (like, _) in enumerate(read):
-                keys, values = [], []
-                for part, stack in zip(parts, stacks, strict=True):
-                    empty = like.new_zeros(len(part), like.shape[1], 0, like.shape[3])
-                    k, v = stack[layer] if stack else (empty, empty)
-                    keys.append(widen(k, 2))
-                    values.append(widen(v, 2))
-                joined.caches[number].layers.append(_RoomyLayer((torch.cat(keys), torch.cat(values))))
-        return joined
-
-    def _with(self, valid: Tensor, change: Callable[[Tensor], Tensor]) -> KeyValueRows:
-        changed = KeyValueRows(self.trunks, 0, valid.device)
-        changed.valid, changed.dense = valid, self.dense
-        for new, old in zip(changed.caches, self.caches, strict=True):
-            new.layers.extend(_RoomyLayer((change(keys), change(values))) for keys, values in _layers(old))
-        return changed
+    def crop(self, lengths: Sequence[int]) -> None:
+        """Forgets all but each row's first `lengths[r]` tokens, of which it has as many."""
+        self.lengths = torch.tensor(lengths, device=self.lengths.device)
+        self._longest, self._even = max(lengths, default=0), len(set(lengths)) < 2
 
 
-class _RoomyLayer(DynamicLayer):
-    """A cache layer with room for tokens to come; transformers' own copies all that it holds for each new token."""
+@dataclass
+class _Columns:
+    """Where the tokens go that are being fed: into `columns`, (R, n); None: into all rows' from `start` on."""
 
-    def __init__(self, held: tuple[Tensor, Tensor] | None = None) -> None:
+    start: int
+    columns: Tensor | None
+
+
+class _Layer(DynamicLayer):
+    """A layer's keys and values with room for tokens to come; transformers' own copies all it holds for each token."""
+
+    def __init__(self, following: _Columns) -> None:
         super().__init__()
-        self._room: list[Tensor] = []
-        if held is not None:
-            self.lazy_initialization(*held)
-            self.keys, self.values = held
+        self.following = following
+        self._room: list[Tensor] = []  # keys and values, (rows, heads, columns, head width)
+
+    def get_seq_length(self) -> int:
+        return self.following.start
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
+        rows, heads, n, width = key_states.shape
+        start, columns = self.following.start, self.following.columns
+        if not self._room:
             self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-        held = [cast("Tensor", self.keys), cast("Tensor", self.values)]
-        old, new = held[0].shape[2], held[0].shape[2] + key_states.shape[2]
-        if not self._room or self._room[0].shape[2] < new:
-            rows, heads, _, width = key_states.shape
-            self._room = [key_states.new_empty(rows, heads, new + _ROOM, width) for _ in held]
-            for room, tokens in zip(self._room, held, strict=True):
-                room[:, :, :old] = tokens
-        for room, tokens in zip(self._room, (key_states, value_states), strict=True):
-            room[:, :, old:new] = tokens
-        self.keys, self.values = (room[:, :, :new] for room in self._room)
+            self._room = [key_states.new_empty(0, heads, 0, width)] * 2
+        held, room = self._room[0].shape[0], self._room[0].shape[2]
+        if rows > held or start + n > room:
+            self._resize(max(rows, held), max(start + n + _ROOM, room))
+        for kept, new in zip(self._room, (key_states, value_states), strict=True):
+            if columns is None:
+                kept[:rows, :, start : start + n] = new
+            else:
+                row = torch.arange(rows, device=kept.device)[:, None, None]
+                kept[row, torch.arange(heads, device=kept.device)[:, None], columns[:, None]] = new
+        self.keys, self.values = (kept[:rows, :, : start + n] for kept in self._room)
         return self.keys, self.values
 
+    def arrange(self, rows: int, places: Tensor, sources: Tensor, columns: int) -> None:
+        """Copies the first columns of the rows `sources` into `places`, all at once, among `rows` rows at least."""
+        if rows > self._room[0].shape[0]:
+            self._resize(rows, self._room[0].shape[2])
+        for kept in self._room:
+            kept[places, :, :columns] = kept[sources, :, :columns]
 
-def _layers(cache: Cache) -> list[tuple[Tensor, Tensor]]:
-    """Keys and values (R, heads, L, head width) of each layer."""
-    return [(layer.keys, layer.values) for layer in cast("list[Any]", cache.layers)]
+    def _resize(self, rows: int, columns: int) -> None:
+        for number, kept in enumerate(self._room):
+            larger = kept.new_zeros(rows, kept.shape[1], columns, kept.shape[3])  # even what is masked must be finite
+            larger[: kept.shape[0], :, : kept.shape[2]] = kept
+            self._room[number] = larger
+
+
+class Recalled(NamedTuple):
+    """Rows of conversations: `owners` says whose each is; the first `new` of them are empty."""
+
+    rows: KeyValueRows
+    owners: list[int]
+    new: int
+
+
+class Memory:
+    """What trunks remember of the conversations of the last call, found again by their keys."""
+
+    def __init__(self) -> None:
+        self._rows: KeyValueRows | None = None
+        self._places: dict[Hashable, int] = {}
+
+    def recall(self, trunks: Sequence[nn.Module], keys: Sequence[Hashable], device: torch.device) -> Recalled:
+        """The rows of `keys`, in an order that moves few; everything else is forgotten."""
+        places, self._places = self._places, {}
+        new = [owner for owner, key in enumerate(keys) if key not in places]
+        if self._rows is None or len(new) == len(keys):
+            self._rows = KeyValueRows(trunks, len(keys), device)
+            return Recalled(self._rows, new, len(new))
+        held = {owner: places[key] for owner, key in enumerate(keys) if key in places}
+        stay = {place: owner for owner, place in held.items() if len(new) <= place < len(keys)}
+        move = iter([owner for owner, place in held.items() if stay.get(place) != owner])
+        owners = [*new, *(stay[place] if place in stay else next(move) for place in range(len(new), len(keys)))]
+        self._rows.arrange([held.get(owner) for owner in owners])
+        return Recalled(self._rows, owners, len(new))
+
+    def keep(self, keys: Sequence[Hashable]) -> None:
+        """Names the rows that `recall` gave, as they stand now; a None is not found again."""
+        self._places = {key: place for place, key in enumerate(keys) if key is not None}
 
 
 def draw(logits: Tensor, uniforms: Tensor | None) -> Tensor:
@@ -167,19 +198,20 @@ def generate(
     stop: int,
     max_tokens: int,
     uniforms: Tensor | None = None,
-) -> tuple[list[list[int]], KeyValueRows]:
+) -> tuple[list[list[int]], list[int]]:
     """Feeds each row its `new` tokens and writes up to `max_tokens` more, to `stop`, which is left out.
 
-    Finished rows leave the batch once they are a quarter of it.
+    Finished rows change places with later ones and are left alone. `rows` then remember all tokens fed, the last one
+    written not among them.
 
     Args:
         new: at least one token a row.
         uniforms: (R, max_tokens) in [0, 1), what each token is drawn with; None takes the most likely one.
 
     Returns:
-        The tokens written, and what the trunks now remember: all tokens fed, the last one written not among them.
+        The tokens written, in the order given, and which of the rows as they were given now stands in each place.
     """
-    device, total = rows.valid.device, len(rows)
+    device, total = rows.lengths.device, len(rows)
     lengths = torch.tensor([len(tokens) for tokens in new])
     width = int(lengths.max())
     ids = torch.tensor([[*tokens, *[stop] * (width - len(tokens))] for tokens in new])
@@ -189,9 +221,9 @@ def generate(
     hidden = [h[last] for h in hidden]
 
     written = torch.full((total, max_tokens), stop, device=device)
-    live = torch.arange(total, device=device)  # which row each row of the batch is
+    owners = list(range(total))  # which row each place holds; the first of them are live
+    live = torch.arange(total, device=device)
     finished = torch.zeros(total, dtype=torch.bool, device=device)
-    shelf: list[tuple[Tensor, KeyValueRows]] = []
     look_every = 1 if device.type == "cpu" else _FINISH_CHECK_ON_CARD
     for step in range(max_tokens):
         token = draw(next_logits(hidden), None if uniforms is None else uniforms[live, step])
@@ -202,18 +234,27 @@ def generate(
             break
         dense = False
         if step % look_every == look_every - 1:
-            done = int(finished.sum())
-            if done == len(live):
+            over = finished.tolist()
+            going = over.count(False)
+            if not going:
                 break
-            if 4 * done >= len(live):
-                shelf.append((live[finished], rows.select(finished.nonzero().squeeze(1))))
-                going = (~finished).nonzero().squeeze(1)
-                rows, live, token, finished = rows.select(going), live[going], token[going], finished[going]
-                done = 0
-            dense = done == 0
+            if 8 * going <= 7 * len(over):
+                order = _live_first(over)
+                rows.arrange([*order, *range(len(order), total)])
+                owners[: len(order)] = [owners[place] for place in order]
+                kept = torch.tensor(order[:going], device=device)
+                live, token, finished = live[kept], token[kept], finished[kept]
+            dense = len(token) == going
         hidden = [h[:, -1] for h in rows.extend(token[:, None], ~finished[:, None], dense=dense)]
-    if shelf:
-        order = torch.cat([live, *(which for which, _ in shelf)]).argsort()
-        rows = KeyValueRows.join([rows, *(part for _, part in shelf)]).select(order)
     texts = written.tolist()
-    return [tokens[: tokens.index(stop)] if stop in tokens else tokens for tokens in texts], rows
+    return [tokens[: tokens.index(stop)] if stop in tokens else tokens for tokens in texts], owners
+
+
+def _live_first(over: Sequence[bool]) -> list[int]:
+    """An order of places that has those which are not over first and moves as few as possible."""
+    order, going = list(range(len(over))), over.count(False)
+    holes = [place for place in range(going) if over[place]]
+    late = [place for place in range(going, len(over)) if not over[place]]
+    for hole, place in zip(holes, late, strict=True):
+        order[hole], order[place] = place, hole
+    return order

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmrl_envs.generation import KeyValueRows, generate
-from lmrl_envs.visual_dialogue.networks import POSITIONS, Memory, Network, Regions, Shape, padded, trunk
+from lmrl_envs.generation import KeyValueRows, Memory, generate
+from lmrl_envs.visual_dialogue.networks import POSITIONS, Network, Regions, Shape, padded, trunk
 from lmrl_envs.visual_dialogue.words import ANSWER_WORDS, Vocabulary
 
 SPEECHLESS = "can't tell"
@@ -88,16 +88,13 @@ class Answerer(Network):
         Args:
             features, boxes: (B, regions, features) and (B, regions, 4), on the network's device.
         """
-        keys = [one[:3] for one in asked]
-
-        def begin(places: list[int]) -> tuple[KeyValueRows, Tensor]:
-            return self._look(features[places], boxes[places]), torch.zeros(len(places), device=features.device)
-
-        rows, _ = self._memory.recall(keys, begin)
-        vocabulary = self.vocabulary
+        rows, owners, new = self._memory.recall([self.trunk], [one[:3] for one in asked], features.device)
+        if new:
+            self._look(rows, features[owners[:new]], boxes[owners[:new]])
+        vocabulary, asked = self.vocabulary, [asked[owner] for owner in owners]
         said = [[*vocabulary.dialogue(one.caption, one.rounds), *vocabulary.question(one.question)] for one in asked]
-        known = (rows.valid.sum(1) - features.shape[1]).tolist()
-        written, rows = generate(
+        known = (rows.lengths - features.shape[1]).tolist()
+        written, places = generate(
             rows,
             [tokens[read:] for tokens, read in zip(said, known, strict=True)],
             lambda hidden: self.logits(hidden[0]) + self.unsayable,
@@ -105,37 +102,32 @@ class Answerer(Network):
             max_tokens=ANSWER_WORDS,
         )
         answers = [vocabulary.decode(tokens) or SPEECHLESS for tokens in written]
-        heard = [
-            (one.image, one.caption, (*one.rounds, (one.question, answer)))
-            for one, answer in zip(asked, answers, strict=True)
-        ]
         # A row that wrote nothing has not read what was put into its mouth: it is read again from the beginning.
-        spoke = torch.tensor([bool(tokens) for tokens in written])
-        if not spoke.all():
-            rows = rows.select(spoke.nonzero().squeeze(1).to(features.device))
-            heard = [key for key, tokens in zip(heard, written, strict=True) if tokens]
-        self._memory.keep(heard, rows, torch.zeros(len(heard), device=features.device))
-        return answers
+        heard = [
+            (one.image, one.caption, (*one.rounds, (one.question, answer))) if tokens else None
+            for one, answer, tokens in zip(asked, answers, written, strict=True)
+        ]
+        self._memory.keep([heard[place] for place in places])
+        return [answer for _, answer in sorted(zip(owners, answers, strict=True))]
 
     @torch.inference_mode()
     def option_scores(self, features: Tensor, boxes: Tensor, asked: Asked, options: Sequence[str]) -> Tensor:
         """(options,) log-probabilities of answers to one question about the image (1, regions, ...)."""
         vocabulary = self.vocabulary
         said = [*vocabulary.dialogue(asked.caption, asked.rounds), *vocabulary.question(asked.question)]
-        row = self._look(features, boxes)
+        rows = KeyValueRows([self.trunk], 1, features.device)
+        self._look(rows, features, boxes)
         ids, real = padded([said], features.device)
-        first = row.extend(ids, real, dense=True)[0][:, -1:]
+        first = rows.extend(ids, real, dense=True)[0][:, -1:]
         texts = [[*vocabulary.encode(option, ANSWER_WORDS), vocabulary.ask] for option in options]
         ids, real = padded(texts, features.device)
-        rows = row.select(torch.zeros(len(texts), dtype=torch.int64, device=features.device))
+        rows.arrange([0] * len(texts))
         later = rows.extend(ids[:, :-1], real[:, :-1], dense=False)[0] if ids.shape[1] > 1 else first[:, :0]
         hidden = torch.cat([first.expand(len(texts), -1, -1), later.expand(len(texts), -1, -1)], dim=1)
         logp = self.logits(hidden).log_softmax(-1).gather(2, ids[:, :, None]).squeeze(2)
         return (logp * real).sum(1)
 
-    def _look(self, features: Tensor, boxes: Tensor) -> KeyValueRows:
-        """Rows that have read the regions."""
+    def _look(self, rows: KeyValueRows, features: Tensor, boxes: Tensor) -> None:
+        """The first rows, empty so far, read the regions of their images."""
         prefix = self.regions(features, boxes)
-        rows = KeyValueRows([self.trunk], len(prefix), prefix.device)
         rows.extend(prefix, torch.ones(prefix.shape[:2], dtype=torch.bool, device=prefix.device), dense=True)
-        return rows

@@ -17,14 +17,14 @@ of the batch for each question about its image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmrl_envs.generation import KeyValueRows
-from lmrl_envs.visual_dialogue.networks import POSITIONS, Memory, Network, Shape, padded, placed, trunk
+from lmrl_envs.generation import Memory
+from lmrl_envs.visual_dialogue.networks import POSITIONS, Network, Shape, padded, placed, trunk
 from lmrl_envs.visual_dialogue.words import Vocabulary
 
 Heard = tuple[str, tuple[tuple[str, str], ...]]
@@ -61,6 +61,7 @@ class Guesser(Network):
         self.together = nn.Sequential(nn.Linear(inner, inner), nn.GELU(), last)
         self.log_scale = nn.Parameter(torch.tensor(0.1).log())
         self._memory = Memory()
+        self._sums: dict[Hashable, Tensor] = {}  # evidence of what is remembered
 
     def image_vectors(self, features: Tensor, boxes: Tensor) -> Tensor:
         """(n, regions, features) and (n, regions, 4) to (n, embedding)."""
@@ -118,20 +119,19 @@ class Guesser(Network):
     def listen(self, dialogues: Sequence[Heard]) -> Tensor:
         """(B, embedding) evidence of dialogues so far. What was read before of them is not read again."""
         device = self.where.weight.device
-
-        def begin(places: list[int]) -> tuple[KeyValueRows, Tensor]:
-            rows = KeyValueRows([self.trunk], len(places), device)
-            return rows, torch.zeros(len(places), self.shape.embedding, device=device)
-
         before = [(caption, rounds[:-1] if rounds else None) for caption, rounds in dialogues]
-        rows, sums = self._memory.recall(before, begin)
-        read = rows.valid.sum(1)
-        tokens = [self.vocabulary.dialogue(*one)[known:] for one, known in zip(dialogues, read.tolist(), strict=True)]
-        ids, real = padded(tokens, device)
+        rows, owners, _ = self._memory.recall([self.trunk], before, device)
+        nothing = torch.zeros(self.shape.embedding, device=device)
+        sums = torch.stack([self._sums.get(before[owner], nothing) for owner in owners])
+        said = [self.vocabulary.dialogue(*dialogues[owner]) for owner in owners]
+        begun = rows.lengths > 0
+        ids, real = padded([row[read:] for row, read in zip(said, rows.lengths.tolist(), strict=True)], device)
         (hidden,) = rows.extend(ids, real, dense=bool(real.all()))
-        sums = sums + self._evidence(*self._rounds(hidden, ids, real, read > 0)).sum(1)
-        self._memory.keep(dialogues, rows, sums)
-        return sums
+        sums = sums + self._evidence(*self._rounds(hidden, ids, real, begun)).sum(1)
+        now = [dialogues[owner] for owner in owners]
+        self._memory.keep(now)
+        self._sums = dict(zip(now, sums, strict=True))
+        return sums[torch.tensor(owners, device=device).argsort()]
 
     def _read(
         self, dialogues: Sequence[Sequence[int]], generator: torch.Generator | None

@@ -1,9 +1,9 @@
-"""What answerer and guesser are made of: a GPT-2 trunk, a way to read regions, and memory of dialogues under way."""
+"""What answerer and guesser are made of, a GPT-2 trunk and a way to read regions, and their files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,6 @@ from transformers import GPT2Config, GPT2Model
 
 from lmrl_envs import files
 from lmrl_envs.errors import CheckpointError
-from lmrl_envs.generation import KeyValueRows
 from lmrl_envs.visual_dialogue.words import Vocabulary
 
 N = TypeVar("N", bound="Network")
@@ -80,42 +79,6 @@ def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor,
     lengths = torch.tensor([len(row) for row in rows])
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
     return ids.to(device), (torch.arange(width) < lengths[:, None]).to(device)
-
-
-class Memory:
-    """What a trunk remembers of the dialogues of the last call, found again by what was said in them.
-
-    A dialogue that is not found is read from its beginning, with the same result but for rounding.
-    """
-
-    def __init__(self) -> None:
-        self._rows: KeyValueRows | None = None
-        self._extra: Tensor | None = None
-        self._slots: dict[Hashable, int] = {}
-
-    def recall(
-        self, keys: Sequence[Hashable], begin: Callable[[list[int]], tuple[KeyValueRows, Tensor]]
-    ) -> tuple[KeyValueRows, Tensor]:
-        """The rows of `keys`, in order, and what was kept beside each; `begin(places)` makes those not remembered."""
-        slots = self._slots
-        fresh = [place for place, key in enumerate(keys) if key not in slots]
-        if self._rows is None or self._extra is None or len(fresh) == len(keys):
-            return begin(list(range(len(keys))))
-        rows, extra = self._rows, self._extra
-        if fresh:
-            new_rows, new_extra = begin(fresh)
-            rows, extra = KeyValueRows.join([rows, new_rows]), torch.cat([extra, new_extra])
-            slots = slots | {keys[place]: len(self._rows) + rank for rank, place in enumerate(fresh)}
-        chosen = [slots[key] for key in keys]
-        if chosen != list(range(len(rows))):
-            index = torch.tensor(chosen, device=extra.device)
-            rows, extra = rows.select(index), extra[index]
-        return rows, extra
-
-    def keep(self, keys: Sequence[Hashable], rows: KeyValueRows, extra: Tensor) -> None:
-        """Remembers these rows, and these alone."""
-        self._rows, self._extra = rows, extra
-        self._slots = {key: slot for slot, key in enumerate(keys)}
 
 
 # Files

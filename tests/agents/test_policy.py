@@ -12,7 +12,7 @@ from agents.trainer import TrainConfig, train
 from lmrl_envs.core import Turn
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import rollout
-from lmrl_envs.generation import KeyValueRows, draw, generate
+from lmrl_envs.generation import KeyValueRows, Memory, draw, generate
 from tests.agents.games import NANO
 
 WORDS = {"words": "common-40"}
@@ -79,19 +79,43 @@ def test_ragged_cached_states_are_those_of_whole_rows(ilql):
         return hidden[torch.arange(len(pieces)), torch.tensor([len(p) - 1 for p in pieces])]
 
     with torch.inference_mode():
-        first = KeyValueRows([trunk], 2, torch.device("cpu"))
-        feed(first, [texts[0][:5], texts[1][:2]])
-        second = KeyValueRows([trunk], 1, torch.device("cpu"))
-        feed(second, [[*texts[2][:3], 12, 28]])  # two tokens too many, to be forgotten
-        rows = KeyValueRows.join([first, second, KeyValueRows([trunk], 1, torch.device("cpu"))])
-        rows = rows.select(torch.tensor([2, 0, 3, 1])).crop(torch.tensor([3, 5, 0, 2]))
-        assert rows.valid.sum(1).tolist() == [3, 5, 0, 2]
-        order = [2, 0, 3, 1]
-        starts = [3, 5, 0, 2]
+        rows = KeyValueRows([trunk], 3, torch.device("cpu"))
+        feed(rows, [texts[0][:5], texts[1][:2], [*texts[2][:3], 12, 28]])  # two tokens too many, to be forgotten
+        rows.arrange([2, 0, None, 1])
+        rows.crop([3, 5, 0, 2])
+        order, starts = [2, 0, 3, 1], [3, 5, 0, 2]
+        feed(rows, [texts[2][3:6], texts[0][5:8]])  # the first rows alone
+        starts[:2] = [6, 8]
+        assert rows.lengths.tolist() == starts
         hidden = feed(rows, [texts[i][start:] for i, start in zip(order, starts, strict=True)])
         for row, i in enumerate(order):
             whole = trunk(input_ids=torch.tensor([texts[i]]), use_cache=False).last_hidden_state[0, -1]
             assert torch.allclose(hidden[row], whole, atol=1e-4)
+
+
+def test_a_row_can_be_had_several_times(ilql):
+    trunk = trunk_of(ilql.lm)
+    with torch.inference_mode():
+        rows = KeyValueRows([trunk], 1, torch.device("cpu"))
+        rows.extend(torch.tensor([[4, 5, 6]]), torch.ones(1, 3, dtype=torch.bool), dense=True)
+        rows.arrange([0, 0, 0])
+        (hidden,) = rows.extend(torch.tensor([[7], [8], [9]]), torch.ones(3, 1, dtype=torch.bool), dense=True)
+        for row, token in enumerate((7, 8, 9)):
+            whole = trunk(input_ids=torch.tensor([[4, 5, 6, token]]), use_cache=False).last_hidden_state[0, -1]
+            assert torch.allclose(hidden[row, 0], whole, atol=1e-4)
+
+
+def test_memory_moves_few_rows_and_puts_new_ones_first():
+    memory, device = Memory(), torch.device("cpu")
+    assert memory.recall([], "abcd", device)[1:] == ([0, 1, 2, 3], 4)
+    memory.keep(["b", "a", None, "d"])
+    rows, owners, new = memory.recall([], "cdab", device)  # "c" is not found again; "b" stood where it goes
+    assert (owners, new, len(rows)) == ([0, 2, 3, 1], 1, 4)
+    memory.keep(["x", "y", "z", "w"])
+    assert memory.recall([], "wxy", device)[1:] == ([1, 2, 0], 0)
+    assert memory.recall([], "wxy", device).new == 3  # what is not kept again is forgotten
+    memory.keep(["x", "y", "z"])
+    assert memory.recall([], "yyx", device)[1:] == ([2, 1, 0], 0)  # one row for two who ask for the same
 
 
 def test_cached_log_probabilities_are_those_of_reading_everything_again(tokenizer):
@@ -131,26 +155,39 @@ def test_greedy_generation_is_transformers_own(bc, tokenizer):
         assert text == [token for token in full if token != tokenizer.eot_agent]
 
 
-def test_finished_rows_leave_and_come_back_in_order(bc):
-    """A made-up next-token rule: row r stops after r + 1 tokens."""
+def test_finished_rows_make_room_and_keep_what_they_read(bc):
+    """A made-up next-token rule: row r writes its own token r times, and stops."""
     trunk, total, stop = trunk_of(bc.lm), 9, 2
-    step = {"n": 0}
     seen: list[int] = []
+    left = {10 + r: r for r in range(total)}  # by a row's token, which its prompt ends with
+    prompts = [[0, 10 + r] for r in range(total)]
+    ids: list[torch.Tensor] = []
+    watched = trunk.register_forward_pre_hook(
+        lambda _, __, given: ids.append(given["input_ids"][:, -1]), with_kwargs=True
+    )
 
     def next_logits(hidden: list[torch.Tensor]) -> torch.Tensor:
         seen.append(len(hidden[0]))
-        step["n"] += 1
         logits = torch.zeros(len(hidden[0]), 64)
-        live = total - len(hidden[0])  # rows leave from the front
-        for row in range(len(hidden[0])):
-            logits[row, stop if live + row < step["n"] - 1 else 5] = 1.0
+        for row, token in enumerate(ids[-1].tolist()):
+            over = token == stop or left[token] == 0
+            logits[row, stop if over else token] = 1.0
+            if not over:
+                left[token] -= 1
         return logits
 
     rows = KeyValueRows([trunk], total, torch.device("cpu"))
-    texts, rows = generate(rows, [[0]] * total, next_logits, stop=stop, max_tokens=20)
-    assert [len(text) for text in texts] == [r + 1 for r in range(total)]
-    assert rows.valid.sum(1).tolist() == [1 + r + 1 for r in range(total)]
+    texts, owners = generate(rows, prompts, next_logits, stop=stop, max_tokens=20)
+    watched.remove()
+    assert texts == [[10 + r] * r for r in range(total)]
+    assert sorted(owners) == list(range(total))
+    assert rows.lengths.tolist() == [2 + r for r in owners]
     assert seen[-1] < total  # the batch shrank on the way
+    with torch.inference_mode():  # each row goes on from its own words
+        (hidden,) = rows.extend(torch.full((total, 1), 5), torch.ones(total, 1, dtype=torch.bool), dense=True)
+        for place, r in enumerate(owners):
+            whole = trunk(torch.tensor([[0, 10 + r, *[10 + r] * r, 5]]), use_cache=False).last_hidden_state[0, -1]
+            assert torch.allclose(hidden[place, 0], whole, atol=1e-4)
 
 
 def test_draw_follows_the_distribution_and_never_takes_what_is_cut():

@@ -48,7 +48,7 @@ def conversation(answerer, seen, rows, questions, *, forget):
     rounds = [()] * len(rows)
     for question in questions:
         if forget:
-            answerer._memory.keep([], None, None)
+            answerer._memory.keep([])
         asked = [Asked(row, "a dog", said, question) for row, said in zip(rows, rounds, strict=True)]
         answers = answerer.answer(seen[0][rows], seen[1][rows], asked)
         rounds = [(*said, (question, answer)) for said, answer in zip(rounds, answers, strict=True)]
