@@ -212,7 +212,7 @@ class Training:
                     said.append(self.vocabulary.dialogue(self.corpus.caption(half.images[row]), talk))
             said = [self.misheard(tokens, rng) for tokens in said]
             true = torch.arange(len(said), device=self.device)
-            captions = [self.vocabulary.dialogue(self.corpus.caption(half.images[row])) for row in rows.tolist()]
+            captions = [self.vocabulary.dialogue(self.corpus.retold(half.images[row], rng)) for row in rows.tolist()]
             return network.loss(*half.seen(rows), said, true, captions, torch.Generator().manual_seed(step))
 
         torch.manual_seed(self.plan.seed + 2 + number)
@@ -264,10 +264,11 @@ class Half:
         return features, boxes
 
     def tokens(self, row: int, rng: np.random.Generator) -> list[int]:
-        """A dialogue of people about an image."""
+        """A dialogue of people about an image, with any of its captions: no network learns one by heart."""
         image = self.images[row]
-        _, rounds = self.corpus.dialogue(image, rng, gibberish=GIBBERISH)
-        return self.training.vocabulary.dialogue(self.corpus.caption(image), rounds)
+        caption = self.corpus.retold(image, rng)
+        _, rounds = self.corpus.dialogue(image, rng, caption=caption, gibberish=GIBBERISH)
+        return self.training.vocabulary.dialogue(caption, rounds)
 
     def talk(self, answerer: Answerer, rng: np.random.Generator, count: int) -> list[tuple[int, Rounds]]:
         """Dialogues in which people ask and the learned answerer answers."""

@@ -44,6 +44,7 @@ def dialogue(
     rounds: int = 10,
     *,
     persona: str | None = None,
+    scene_caption: str | None = None,
     unseen: bool = False,
     gibberish: float = 0.0,
 ) -> list[tuple[str, str]]:
@@ -51,9 +52,10 @@ def dialogue(
 
     Args:
         rng: Draws by `random` alone.
-        scene: What the answerer sees; the questioner knows its caption.
+        scene: What the answerer sees.
         rounds: Questions.
         persona: Name of the questioner; None draws one from `CROWD`.
+        scene_caption: What the questioner knows; None: the scene's caption.
         unseen: Lets held-out phrasings in, as in the part `test`.
         gibberish: Chance that a question is none, for the training of answerers.
 
@@ -61,7 +63,7 @@ def dialogue(
         UnknownNameError: there is no such persona.
     """
     uniform = rng.random
-    talk = Talk(_persona(persona or CROWD.pick(uniform())), caption(scene))
+    talk = Talk(_persona(persona or CROWD.pick(uniform())), scene_caption or caption(scene))
     history: list[tuple[str, str]] = []
     for _ in range(rounds):
         if gibberish and uniform() < gibberish:

@@ -21,6 +21,7 @@ from lmrl_envs import files
 from lmrl_envs.errors import DatasetError
 from lmrl_envs.visual_dialogue import behaviours, scenes
 from lmrl_envs.visual_dialogue.bundled import WEIGHTS
+from lmrl_envs.visual_dialogue.contents import Table
 from lmrl_envs.visual_dialogue.features import Detector, scene_features
 from lmrl_envs.visual_dialogue.networks import load_network
 from lmrl_envs.visual_dialogue.rendering import picture
@@ -78,6 +79,10 @@ class Corpus(ABC):
     @abstractmethod
     def caption(self, image: int) -> str: ...
 
+    def retold(self, image: int, rng: np.random.Generator) -> str:
+        """A caption as anybody might give it; real images have one."""
+        return self.caption(image)
+
     @abstractmethod
     def features(self, images: Sequence[int]) -> ImageFeatures: ...
 
@@ -90,10 +95,13 @@ class Corpus(ABC):
         """Places of images that are alike as those of a hard pool are, for training by contrast."""
 
     @abstractmethod
-    def dialogue(self, image: int, rng: np.random.Generator, *, gibberish: float = 0.0) -> tuple[str, Rounds]:
+    def dialogue(
+        self, image: int, rng: np.random.Generator, *, caption: str | None = None, gibberish: float = 0.0
+    ) -> tuple[str, Rounds]:
         """Who asked, and ten questions about an image with people's answers; `rng` draws by `random` alone.
 
-        `gibberish` is the share of questions that are none, where dialogues are simulated.
+        Where dialogues are simulated, `caption` is what it opens with, if not the image's own, and `gibberish` the
+        share of questions that are none.
         """
 
     @abstractmethod
@@ -137,6 +145,9 @@ class SceneCorpus(Corpus):
     def caption(self, image: int) -> str:
         return scenes.caption(scenes.scene(image))
 
+    def retold(self, image: int, rng: np.random.Generator) -> str:
+        return Table(scenes.captions(scenes.scene(image))).pick(rng.random())
+
     def features(self, images: Sequence[int]) -> ImageFeatures:
         """Kept on the disk, by detector and images, and therefore in half precision always."""
         detector, hash = self._detector
@@ -162,11 +173,15 @@ class SceneCorpus(Corpus):
             found.setdefault(scenes.scene_class(scenes.scene(image)), []).append(place)
         return list(found.values())
 
-    def dialogue(self, image: int, rng: np.random.Generator, *, gibberish: float = 0.0) -> tuple[str, Rounds]:
+    def dialogue(
+        self, image: int, rng: np.random.Generator, *, caption: str | None = None, gibberish: float = 0.0
+    ) -> tuple[str, Rounds]:
         """In the part `test`, people use phrasings too that they use nowhere else."""
-        persona, shown = behaviours.CROWD.pick(rng.random()), scenes.scene(image)
-        unseen = scenes.part(image) == "test"
-        return persona, tuple(behaviours.dialogue(rng, shown, persona=persona, unseen=unseen, gibberish=gibberish))
+        persona, unseen = behaviours.CROWD.pick(rng.random()), scenes.part(image) == "test"
+        rounds = behaviours.dialogue(
+            rng, scenes.scene(image), persona=persona, scene_caption=caption, unseen=unseen, gibberish=gibberish
+        )
+        return persona, tuple(rounds)
 
     def asker(self, image: int, rng: np.random.Generator) -> Callable[[Rounds], str]:
         persona, caption = behaviours.CROWD.pick(rng.random()), self.caption(image)
@@ -230,7 +245,9 @@ class VisDialCorpus(Corpus):
     def groups(self, images: Sequence[int]) -> list[list[int]]:
         return [group.tolist() for group in alike([self.caption(image) for image in images], min(64, len(images)))]
 
-    def dialogue(self, image: int, rng: np.random.Generator, *, gibberish: float = 0.0) -> tuple[str, Rounds]:
+    def dialogue(
+        self, image: int, rng: np.random.Generator, *, caption: str | None = None, gibberish: float = 0.0
+    ) -> tuple[str, Rounds]:
         """The one that people had."""
         split, n = self._find(image)
         return "people", tuple(self.dialogues(split).rounds(n))
