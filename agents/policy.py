@@ -41,7 +41,7 @@ class LMPolicy:
     def fitting_rows(self, free: int | None = None, *, on_cpu: int = 64) -> int:
         """How many episodes to play at once: on a card, as many as fit into `free` bytes, at most 4,096; else `on_cpu`.
 
-        A row needs its keys and values twice, since rows are moved by copying, and logits of its next token.
+        A row needs its keys and values twice, since their room grows by copying, and logits of its next token.
         """
         device = next(self.algorithm.parameters()).device
         if free is None:

@@ -16,6 +16,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 NextLogits = Callable[[list[Tensor]], Tensor]
 """Each trunk's (R, d) hidden state of the last token to the (R, vocabulary) logits of the next one."""
+READ_FREELY = ("cpu",)
+"""Devices whose numbers the host reads at once; others would have to be waited for."""
 _ROOM = 32  # columns set aside at a time
 _FINISH_CHECK_ON_CARD = 8  # tokens between looks at whether rows have finished: each look waits for the card
 
@@ -30,7 +32,7 @@ class KeyValueRows:
     def __init__(self, trunks: Sequence[nn.Module], rows: int, device: torch.device) -> None:
         self.trunks = list(trunks)
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
-        self._longest, self._even = 0, True  # no row is longer; whether all are as long: known without asking the card
+        self._longest, self._even = 0, True  # no row is longer; whether all are as long, for sure
         self._next = _Columns(0, None)
         layer = cast("type[_Layer]", partial(_Layer, self._next))
         self.caches = [Cache(layer_class_to_replicate=layer) for _ in trunks]
@@ -49,7 +51,7 @@ class KeyValueRows:
         fed, n = ids.shape[:2]
         lengths = self.lengths[:fed]
         longest, even = self._longest, self._even
-        if lengths.device.type == "cpu":
+        if lengths.device.type in READ_FREELY:
             longest, even = int(lengths.max()), bool((lengths == lengths[0]).all())
         columns = lengths[:, None] + torch.arange(n, device=lengths.device)
         self._next.start, self._next.columns = longest, None if even else columns
@@ -78,11 +80,10 @@ class KeyValueRows:
         """
         kept = [(place, row) for place, row in enumerate(order) if row is not None]
         moved = [(place, row) for place, row in kept if place != row]
-        self._even = self._even and (len(kept) == len(order) or self._longest == 0)
         places, rows = torch.tensor(kept, dtype=torch.int64, device=self.lengths.device).reshape(-1, 2).T
         lengths = self.lengths.new_zeros(len(order))
         lengths[places] = self.lengths[rows]
-        self.lengths = lengths
+        self._note(lengths, lengths.tolist())
         places, rows = torch.tensor(moved, dtype=torch.int64, device=self.lengths.device).reshape(-1, 2).T
         for cache in self.caches:
             for layer in cast("list[_Layer]", cache.layers):
@@ -90,8 +91,10 @@ class KeyValueRows:
 
     def crop(self, lengths: Sequence[int]) -> None:
         """Forgets all but each row's first `lengths[r]` tokens, of which it has as many."""
-        self.lengths = torch.tensor(lengths, device=self.lengths.device)
-        self._longest, self._even = max(lengths, default=0), len(set(lengths)) < 2
+        self._note(torch.tensor(lengths, device=self.lengths.device), lengths)
+
+    def _note(self, lengths: Tensor, known: Sequence[int]) -> None:
+        self.lengths, self._longest, self._even = lengths, max(known, default=0), len(set(known)) < 2
 
 
 @dataclass
@@ -224,7 +227,7 @@ def generate(
     owners = list(range(total))  # which row each place holds; the first of them are live
     live = torch.arange(total, device=device)
     finished = torch.zeros(total, dtype=torch.bool, device=device)
-    look_every = 1 if device.type == "cpu" else _FINISH_CHECK_ON_CARD
+    look_every = 1 if device.type in READ_FREELY else _FINISH_CHECK_ON_CARD
     for step in range(max_tokens):
         token = draw(next_logits(hidden), None if uniforms is None else uniforms[live, step])
         token = torch.where(finished, stop, token)

@@ -9,6 +9,7 @@ from agents.decoding import Decoding, guided, policy_log_probs
 from agents.ilql import ILQL, ILQLConfig
 from agents.model import trunk_of
 from agents.trainer import TrainConfig, train
+from lmrl_envs import generation
 from lmrl_envs.core import Turn
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import rollout
@@ -55,6 +56,14 @@ def test_keeping_the_cache_changes_nothing(name, temperature, request):
     kept = play(agent, temperature=temperature)
     again = play(agent, temperature=temperature, keep_cache=False)
     assert [e.turns for e in kept] == [e.turns for e in again]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_card_that_is_not_waited_for_writes_the_same(ilql, temperature, monkeypatch):
+    here = play(ilql, temperature=temperature)
+    monkeypatch.setattr(generation, "READ_FREELY", ())
+    there = play(ilql, temperature=temperature)
+    assert [e.turns for e in here] == [e.turns for e in there]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

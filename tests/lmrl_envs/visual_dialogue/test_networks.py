@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lmrl_envs import generation
 from lmrl_envs.errors import CheckpointError
 from lmrl_envs.visual_dialogue.answerer import SPEECHLESS, Answerer, Asked
 from lmrl_envs.visual_dialogue.guesser import KEYS, VALUES, Guesser, ranks_of
@@ -64,7 +65,9 @@ def test_what_is_remembered_changes_no_answer(answerer, seen):
     assert len({answer for rounds in kept for _, answer in rounds}) > 3
 
 
-def test_rows_may_come_go_and_change_places(answerer, seen):
+@pytest.mark.parametrize("read_freely", [("cpu",), ()])  # the latter as on a card
+def test_rows_may_come_go_and_change_places(answerer, seen, read_freely, monkeypatch):
+    monkeypatch.setattr(generation, "READ_FREELY", read_freely)
     alone = [conversation(answerer, seen, [row], QUESTIONS, forget=True)[0] for row in range(IMAGES)]
     said = {0: (), 1: (), 2: ()}
     for rows in ([0, 1], [1, 0], [2, 1], [1], [0, 2, 1], [2, 0, 1]):
