@@ -56,7 +56,8 @@ def test_a_result_that_is_too_large_is_refused(tmp_path, write_result):
 
 def test_results_of_this_repository_go_into_its_readme(tmp_path, write_result, monkeypatch):
     readme = tmp_path / "README.md"
-    readme.write_text("Before.\n<!-- results: by a script -->\nold\n<!-- end of results -->\nAfter.\n")
+    marked = "Before.\n<!-- results: by a script -->\nold\n<!-- end of results -->\nAfter.\n"
+    readme.write_text(f"{marked}<!-- speed: by another -->\n<!-- end of speed -->\n")
     monkeypatch.setattr(publish, "README", readme)
     write_result("bc", [-1.0, -2.0])
     publish.publish(job(tmp_path))
@@ -66,4 +67,5 @@ def test_results_of_this_repository_go_into_its_readme(tmp_path, write_result, m
     text = readme.read_text()
     assert text.startswith("Before.\n<!-- results: by a script -->\n**Wordle-v0-common-40**, suite `quick`")
     assert "| bc | \N{MINUS SIGN}1.50 [" in text
-    assert text.endswith("Made on a processor, 2 cores, Linux, lmrl-envs 0.1.0.\n<!-- end of results -->\nAfter.\n")
+    assert "Made on a processor, 2 cores, Linux, lmrl-envs 0.1.0.\n<!-- end of results -->\nAfter.\n" in text
+    assert text.endswith("`python -m leaderboards.speed` measures it on your machine.\n<!-- end of speed -->\n")

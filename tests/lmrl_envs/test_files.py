@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lmrl_envs.files import atomic_path, file_hash, home, lock, write_atomic
+from lmrl_envs.files import atomic_path, between_markers, file_hash, home, lock, write_atomic
 
 
 def test_write_replaces_whole_files(tmp_path: Path) -> None:
@@ -93,3 +93,10 @@ def test_lock_keeps_another_process_out(tmp_path: Path) -> None:
     with lock(tmp_path / "data"):
         assert subprocess.run(command, check=False).returncode == 3
     assert subprocess.run(command, check=False).returncode == 0
+
+
+def test_what_stands_between_markers_is_replaced() -> None:
+    page = "a\n<!-- table: by a script -->\nold\n<!-- end of table -->\nb\n"
+    assert between_markers(page, "table", "new\n") == page.replace("old", "new")
+    with pytest.raises(ValueError, match="'<!-- figure: ... -->' and '<!-- end of figure -->'"):
+        between_markers(page, "figure", "new\n")
