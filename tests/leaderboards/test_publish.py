@@ -59,6 +59,7 @@ def test_results_of_this_repository_go_into_its_readme(tmp_path, write_result, m
     marked = "Before.\n<!-- results: by a script -->\nold\n<!-- end of results -->\nAfter.\n"
     readme.write_text(f"{marked}<!-- speed: by another -->\n<!-- end of speed -->\n")
     monkeypatch.setattr(publish, "README", readme)
+    monkeypatch.setattr(publish, "SPEED", tmp_path / "never measured.json")
     write_result("bc", [-1.0, -2.0])
     publish.publish(job(tmp_path))
     assert "old" in readme.read_text()  # these results are no part of the repository
