@@ -56,8 +56,7 @@ class LMPolicy:
     def reset(self, *, seed: int, instructions: str = "") -> None:
         """Forgets every episode; `seed` is for calls that give no episodes."""
         self._rng = np.random.Generator(np.random.PCG64(seed))
-        self._memory = Memory()
-        self._tokens: dict[int | None, list[int]] = {}  # what is remembered of each episode
+        self._memory = Memory()  # beside each episode's row, the tokens that it has read
 
     def act(self, histories: Sequence[Sequence[Turn]], *, episodes: Sequence[EpisodeKey] | None = None) -> list[str]:
         """One turn for each history; without `episodes` nothing is kept between calls."""
@@ -70,16 +69,15 @@ class LMPolicy:
         if episodes is not None and self.keep_cache:
             keys = [episode.index for episode in episodes]
 
-        rows, owners, _ = self._memory.recall(self.trunks, keys, device)
-        prompts, keys = [prompts[owner] for owner in owners], [keys[owner] for owner in owners]
-        read, self._tokens = self._tokens, {}
-        known = [_common(read.get(key, []), prompt) for key, prompt in zip(keys, prompts, strict=True)]
+        recalled = self._memory.recall(self.trunks, keys, device)
+        rows, prompts, keys = recalled.rows, recalled.to_rows(prompts), recalled.to_rows(keys)
+        known = [_common(read or [], prompt) for read, prompt in zip(recalled.kept, prompts, strict=True)]
         rows.crop(known)
         uniforms = None
         if not self.options.greedy:
-            rngs = [self._rng] * len(owners) if episodes is None else [episode.rng for episode in episodes]
+            rngs = [self._rng] * len(prompts) if episodes is None else [episode.rng for episode in episodes]
             drawn = [rng.random(self.max_tokens) for rng in rngs]
-            uniforms = torch.from_numpy(np.stack([drawn[owner] for owner in owners])).to(device)
+            uniforms = torch.from_numpy(np.stack(recalled.to_rows(drawn))).to(device)
         written, places = generate(
             rows,
             [prompt[start:] for prompt, start in zip(prompts, known, strict=True)],
@@ -88,14 +86,10 @@ class LMPolicy:
             max_tokens=self.max_tokens,
             uniforms=uniforms,
         )
-        self._memory.keep([keys[place] for place in places])
-        fed = dict(zip(places, rows.lengths.tolist(), strict=True))  # all but a last token that reached the limit
-        self._tokens = {
-            key: (prompt + out)[: fed[row]]
-            for row, (key, prompt, out) in enumerate(zip(keys, prompts, written, strict=True))
-            if key is not None
-        }
-        return [tokenizer.decode(tokens) for _, tokens in sorted(zip(owners, written, strict=True))]
+        fed = rows.lengths.tolist()  # all but a last token that reached the limit
+        read = [(prompts[row] + written[row])[:count] for row, count in zip(places, fed, strict=True)]
+        self._memory.keep([keys[row] for row in places], read)
+        return [tokenizer.decode(tokens) for tokens in recalled.to_owners(written)]
 
 
 def _common(old: list[int], new: list[int]) -> int:

@@ -39,7 +39,7 @@ from lmrl_envs.visual_dialogue.networks import load_network
 from lmrl_envs.visual_dialogue.oracle import Pool as ExactPool
 from lmrl_envs.visual_dialogue.oracle import ranks as exact_ranks
 from lmrl_envs.visual_dialogue.pools import Pools, load_guesser
-from lmrl_envs.visual_dialogue.rewards import MATCHES, REWARDS, ends, name_of, penalty
+from lmrl_envs.visual_dialogue.rewards import MATCHES, REWARDS, ends, name_of, returned
 from lmrl_envs.visual_dialogue.scenes import ATTRIBUTES, GLOBALS, caption, scene, scene_ids
 from lmrl_envs.visual_dialogue.task import POOL_SIZE
 
@@ -195,10 +195,10 @@ def random_questions(count: int) -> dict[str, float]:
     named = {name_of(*pair): pair for pair in itertools.product(REWARDS, MATCHES)}
     returns: dict[str, list[float]] = defaultdict(list)
     for episode in rollout(policy, "VisualDialogue-v0", episodes=count):
-        answers = [turn.text for turn in episode.turns[2::2]]
+        texts = [turn.text for turn in episode.turns]
+        rounds = list(zip(texts[1::2], texts[2::2], strict=True))
         for name, (reward, match) in named.items():
-            fines = sum(penalty(answer, reward, match) for answer in answers)
-            returns[name].append(1 - len(answers) + fines)
+            returns[name].append(returned(rounds, reward, match))
     return {name: round(float(np.mean(values)), 4) for name, values in returns.items()}
 
 

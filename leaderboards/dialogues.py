@@ -13,7 +13,7 @@ from lmrl_envs.datasets import TextDataset
 from lmrl_envs.evaluate import EvalResult
 from lmrl_envs.registration import make_task
 from lmrl_envs.visual_dialogue.dialogues import replayed
-from lmrl_envs.visual_dialogue.rewards import REWARDS, penalty, turn_reward
+from lmrl_envs.visual_dialogue.rewards import REWARDS, penalty, returned, turn_reward
 from lmrl_envs.visual_dialogue.task import DialogueState, VisualDialogueTask
 
 if TYPE_CHECKING:
@@ -113,11 +113,6 @@ def rounds_of(episode: Episode) -> Rounds:
     """Questions with their answers."""
     _, *turns = episode.turns
     return tuple((asked.text, said.text) for asked, said in zip(turns[::2], turns[1::2], strict=True))
-
-
-def returned(rounds: Rounds, reward: str, match: str = "word") -> float:
-    """The return of a finished dialogue."""
-    return sum(turn_reward(answer, n == len(rounds), reward, match) for n, (_, answer) in enumerate(rounds, start=1))
 
 
 def fined(dialogues: Sequence[Rounds], reward: str, match: str = "word") -> float:

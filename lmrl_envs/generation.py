@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
+T = TypeVar("T")
 NextLogits = Callable[[list[Tensor]], Tensor]
 """Each trunk's (R, d) hidden state of the last token to the (R, vocabulary) logits of the next one."""
 READ_FREELY = ("cpu",)
@@ -84,7 +85,9 @@ class KeyValueRows:
         lengths = self.lengths.new_zeros(len(order))
         lengths[places] = self.lengths[rows]
         self._note(lengths, lengths.tolist())
-        places, rows = torch.tensor(moved, dtype=torch.int64, device=self.lengths.device).reshape(-1, 2).T
+        if not moved:
+            return
+        places, rows = torch.tensor(moved, device=self.lengths.device).T
         for cache in self.caches:
             for layer in cast("list[_Layer]", cache.layers):
                 layer.arrange(len(order), places, rows, self._longest)
@@ -149,11 +152,24 @@ class _Layer(DynamicLayer):
 
 
 class Recalled(NamedTuple):
-    """Rows of conversations: `owners` says whose each is; the first `new` of them are empty."""
+    """Rows of conversations: `owners` says whose each is; the first `new` of them are empty.
+
+    `kept` is what was kept beside each, None for a new one.
+    """
 
     rows: KeyValueRows
     owners: list[int]
     new: int
+    kept: list[Any]
+
+    def to_rows(self, items: Sequence[T]) -> list[T]:
+        """What belongs to each owner, in the order of the rows."""
+        return [items[owner] for owner in self.owners]
+
+    def to_owners(self, items: Sequence[T]) -> list[T]:
+        """What belongs to each row, in the order of the owners."""
+        order = sorted(range(len(self.owners)), key=self.owners.__getitem__)
+        return [items[place] for place in order]
 
 
 class Memory:
@@ -161,25 +177,28 @@ class Memory:
 
     def __init__(self) -> None:
         self._rows: KeyValueRows | None = None
-        self._places: dict[Hashable, int] = {}
+        self._found: dict[Hashable, tuple[int, Any]] = {}  # each one's place, and what was kept beside it
 
     def recall(self, trunks: Sequence[nn.Module], keys: Sequence[Hashable], device: torch.device) -> Recalled:
         """The rows of `keys`, in an order that moves few; everything else is forgotten."""
-        places, self._places = self._places, {}
-        new = [owner for owner, key in enumerate(keys) if key not in places]
+        found, self._found = self._found, {}
+        new = [owner for owner, key in enumerate(keys) if key not in found]
         if self._rows is None or len(new) == len(keys):
             self._rows = KeyValueRows(trunks, len(keys), device)
-            return Recalled(self._rows, new, len(new))
-        held = {owner: places[key] for owner, key in enumerate(keys) if key in places}
+            return Recalled(self._rows, new, len(new), [None] * len(new))
+        held = {owner: found[key][0] for owner, key in enumerate(keys) if key in found}
         stay = {place: owner for owner, place in held.items() if len(new) <= place < len(keys)}
         move = iter([owner for owner, place in held.items() if stay.get(place) != owner])
         owners = [*new, *(stay[place] if place in stay else next(move) for place in range(len(new), len(keys)))]
         self._rows.arrange([held.get(owner) for owner in owners])
-        return Recalled(self._rows, owners, len(new))
+        kept = [found[keys[owner]][1] if owner in held else None for owner in owners]
+        return Recalled(self._rows, owners, len(new), kept)
 
-    def keep(self, keys: Sequence[Hashable]) -> None:
-        """Names the rows that `recall` gave, as they stand now; a None is not found again."""
-        self._places = {key: place for place, key in enumerate(keys) if key is not None}
+    def keep(self, keys: Sequence[Hashable], beside: Sequence[Any] = ()) -> None:
+        """Names the rows that `recall` gave, as they stand now, and keeps something beside each; None is not found."""
+        beside = beside or [None] * len(keys)
+        named = zip(keys, enumerate(beside), strict=True)
+        self._found = {key: placed for key, placed in named if key is not None}
 
 
 def draw(logits: Tensor, uniforms: Tensor | None) -> Tensor:

@@ -89,7 +89,7 @@ def _load(path: str, labels: tuple[tuple[str, int], ...] | None, target: Target,
     names = (*BUNDLED, PROFANITY)
     if path == PROFANITY:
         return cast("RewardModel", load_attribute(_PUBLISHED_PROFANITY)(target))
-    folder = WEIGHTS / path if path in BUNDLED else Path(path).expanduser()
+    folder = _folder(path)
     ours = path in BUNDLED or any((folder / f"{known}.json").is_file() for known in LEVELS)
     if ours and labels is None:
         return read_reward_model(folder, target, device=device)
@@ -157,10 +157,14 @@ def settle(variant: Variant) -> Variant:
     env_kwargs, _ = variant
     model, target, networks = env_kwargs["reward_model"], TARGETS.get(env_kwargs["reward"]), ""
     if isinstance(model, str) and target is not None:
-        folders = [folder for folder in (WEIGHTS / model, Path(model).expanduser()) if folder.is_dir()]
-        paths = [path for folder in folders[:1] if (path := folder / f"{target}.safetensors").is_file()]
-        networks = "".join(file_hash(path)[:12] for path in paths)
+        weights = _folder(model) / f"{target}.safetensors"
+        networks = file_hash(weights)[:12] if weights.is_file() else ""
     return Variant(env_kwargs, {"networks": networks})
+
+
+def _folder(path: str) -> Path:
+    """Where a model of that name or path is."""
+    return WEIGHTS / path if path in BUNDLED else Path(path).expanduser()
 
 
 def rewards_of_levels(reward: str, levels: np.ndarray, coins: np.ndarray | None = None) -> np.ndarray:

@@ -88,10 +88,11 @@ class Answerer(Network):
         Args:
             features, boxes: (B, regions, features) and (B, regions, 4), on the network's device.
         """
-        rows, owners, new = self._memory.recall([self.trunk], [one[:3] for one in asked], features.device)
+        recalled = self._memory.recall([self.trunk], [one[:3] for one in asked], features.device)
+        rows, new = recalled.rows, recalled.owners[: recalled.new]
         if new:
-            self._look(rows, features[owners[:new]], boxes[owners[:new]])
-        vocabulary, asked = self.vocabulary, [asked[owner] for owner in owners]
+            self._look(rows, features[new], boxes[new])
+        vocabulary, asked = self.vocabulary, recalled.to_rows(asked)
         said = [[*vocabulary.dialogue(one.caption, one.rounds), *vocabulary.question(one.question)] for one in asked]
         known = (rows.lengths - features.shape[1]).tolist()
         written, places = generate(
@@ -108,7 +109,7 @@ class Answerer(Network):
             for one, answer, tokens in zip(asked, answers, written, strict=True)
         ]
         self._memory.keep([heard[place] for place in places])
-        return [answer for _, answer in sorted(zip(owners, answers, strict=True))]
+        return recalled.to_owners(answers)
 
     @torch.inference_mode()
     def option_scores(self, features: Tensor, boxes: Tensor, asked: Asked, options: Sequence[str]) -> Tensor:

@@ -17,7 +17,7 @@ of the batch for each question about its image.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -60,8 +60,7 @@ class Guesser(Network):
         nn.init.zeros_(last.bias)
         self.together = nn.Sequential(nn.Linear(inner, inner), nn.GELU(), last)
         self.log_scale = nn.Parameter(torch.tensor(0.1).log())
-        self._memory = Memory()
-        self._sums: dict[Hashable, Tensor] = {}  # evidence of what is remembered
+        self._memory = Memory()  # beside each dialogue's row, its evidence so far
 
     def image_vectors(self, features: Tensor, boxes: Tensor) -> Tensor:
         """(n, regions, features) and (n, regions, 4) to (n, embedding)."""
@@ -120,18 +119,17 @@ class Guesser(Network):
         """(B, embedding) evidence of dialogues so far. What was read before of them is not read again."""
         device = self.where.weight.device
         before = [(caption, rounds[:-1] if rounds else None) for caption, rounds in dialogues]
-        rows, owners, _ = self._memory.recall([self.trunk], before, device)
+        recalled = self._memory.recall([self.trunk], before, device)
+        rows, dialogues = recalled.rows, recalled.to_rows(dialogues)
         nothing = torch.zeros(self.shape.embedding, device=device)
-        sums = torch.stack([self._sums.get(before[owner], nothing) for owner in owners])
-        said = [self.vocabulary.dialogue(*dialogues[owner]) for owner in owners]
+        sums = torch.stack([nothing if kept is None else kept for kept in recalled.kept])
+        said = [self.vocabulary.dialogue(*one) for one in dialogues]
         begun = rows.lengths > 0
         ids, real = padded([row[read:] for row, read in zip(said, rows.lengths.tolist(), strict=True)], device)
         (hidden,) = rows.extend(ids, real, dense=bool(real.all()))
         sums = sums + self._evidence(*self._rounds(hidden, ids, real, begun)).sum(1)
-        now = [dialogues[owner] for owner in owners]
-        self._memory.keep(now)
-        self._sums = dict(zip(now, sums, strict=True))
-        return sums[torch.tensor(owners, device=device).argsort()]
+        self._memory.keep(dialogues, sums.unbind())
+        return torch.stack(recalled.to_owners(sums.unbind()))
 
     def _read(
         self, dialogues: Sequence[Sequence[int]], generator: torch.Generator | None

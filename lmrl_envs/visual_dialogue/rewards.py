@@ -55,6 +55,11 @@ def turn_reward(answer: str, last: bool, reward: str, match: str = "word") -> fl
     return (0.0 if last else QUESTION) + penalty(answer, reward, match)
 
 
+def returned(rounds: Sequence[tuple[str, str]], reward: str, match: str = "word") -> float:
+    """The return of a finished dialogue."""
+    return sum(turn_reward(answer, n == len(rounds), reward, match) for n, (_, answer) in enumerate(rounds, start=1))
+
+
 def name_of(reward: str, match: str) -> str:
     """A reward's name where returns under several are kept; `match` is in it where it makes a difference."""
     return f"{reward}, {match}" if reward == "conservative_yn" else reward

@@ -116,15 +116,26 @@ def test_a_row_can_be_had_several_times(ilql):
 
 def test_memory_moves_few_rows_and_puts_new_ones_first():
     memory, device = Memory(), torch.device("cpu")
-    assert memory.recall([], "abcd", device)[1:] == ([0, 1, 2, 3], 4)
+    assert memory.recall([], "abcd", device)[1:3] == ([0, 1, 2, 3], 4)
     memory.keep(["b", "a", None, "d"])
-    rows, owners, new = memory.recall([], "cdab", device)  # "c" is not found again; "b" stood where it goes
+    rows, owners, new, _ = memory.recall([], "cdab", device)  # "c" is not found again; "b" stood where it goes
     assert (owners, new, len(rows)) == ([0, 2, 3, 1], 1, 4)
     memory.keep(["x", "y", "z", "w"])
-    assert memory.recall([], "wxy", device)[1:] == ([1, 2, 0], 0)
+    assert memory.recall([], "wxy", device)[1:3] == ([1, 2, 0], 0)
     assert memory.recall([], "wxy", device).new == 3  # what is not kept again is forgotten
     memory.keep(["x", "y", "z"])
-    assert memory.recall([], "yyx", device)[1:] == ([2, 1, 0], 0)  # one row for two who ask for the same
+    assert memory.recall([], "yyx", device)[1:3] == ([2, 1, 0], 0)  # one row for two who ask for the same
+
+
+def test_memory_keeps_something_beside_each_row():
+    memory, device = Memory(), torch.device("cpu")
+    assert memory.recall([], "ab", device).kept == [None, None]
+    memory.keep(["b", "a"], ["of b", "of a"])
+    recalled = memory.recall([], "bca", device)
+    assert recalled.kept == [None, "of a", "of b"]
+    assert recalled.to_rows("BCA") == ["C", "A", "B"]
+    assert recalled.to_owners(["C", "A", "B"]) == list("BCA")
+    assert memory.recall([], "bca", device).kept == [None] * 3  # a call that broke off leaves nothing
 
 
 def test_cached_log_probabilities_are_those_of_reading_everything_again(tokenizer):
