@@ -40,7 +40,7 @@ from lmrl_envs.visual_dialogue.oracle import Pool as ExactPool
 from lmrl_envs.visual_dialogue.oracle import ranks as exact_ranks
 from lmrl_envs.visual_dialogue.pools import Pools, load_guesser
 from lmrl_envs.visual_dialogue.rewards import MATCHES, REWARDS, ends, name_of, returned
-from lmrl_envs.visual_dialogue.scenes import ATTRIBUTES, GLOBALS, caption, scene, scene_ids
+from lmrl_envs.visual_dialogue.scenes import ATTRIBUTES, GLOBALS, Part, caption, scene, scene_ids
 from lmrl_envs.visual_dialogue.task import POOL_SIZE
 
 BATCH = 64
@@ -142,14 +142,14 @@ def _options(corpus: SceneCorpus, network: Answerer, dialogues: Any, count: int)
     return {"questions": len(scores), **{name: round(value, 4) for name, value in found.items()}}
 
 
-def guesser(corpus: SceneCorpus, name: str, count: int) -> dict[str, Any]:
+def guesser(corpus: SceneCorpus, name: str, count: int, part: Part = "test") -> dict[str, Any]:
     """Percentiles on people's dialogues beside those of the exact posterior, and what the dialogues would return."""
     cpu = torch.device("cpu")
     pools = Pools(corpus, load_guesser(corpus.weights, name, cpu), "hard", POOL_SIZE, cpu)
     rng = np.random.Generator(np.random.PCG64(7))
     talks = []
     for _ in range(count):
-        where, image = pools.draw("test", rng)
+        where, image = pools.draw(part, rng)
         who, rounds = corpus.dialogue(image, rng)
         talks.append(Spoken(where, image, who, rounds))
     exact_pools: dict[Any, ExactPool] = {}
@@ -217,16 +217,27 @@ def main() -> None:
     parser.add_argument("--dialogues", type=int, default=1000, help="of people, in the part `test`")
     parser.add_argument("--options", type=int, default=100, help="dialogues whose 100 options a round are ranked")
     parser.add_argument("--show", type=int, default=0, help="print so many wrong answers")
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="print what guessers do on that part, to choose one, and write nothing",
+    )
     parser.add_argument("--only", nargs="+", default=["detector", "answerer", "guesser", "guesser-held-out"])
     given = parser.parse_args()
     set_threads(1)
     corpus = SceneCorpus(given.weights)
+    part: Part = "validation" if given.validation else "test"
     measures = {
         "detector": lambda: detector(corpus, given.dialogues),
         "answerer": lambda: answerer(corpus, given.dialogues, options=given.options, show=given.show),
-        "guesser": lambda: guesser(corpus, "default", given.dialogues),
-        "guesser-held-out": lambda: guesser(corpus, "held-out", given.dialogues),
+        "guesser": lambda: guesser(corpus, "default", given.dialogues, part),
+        "guesser-held-out": lambda: guesser(corpus, "held-out", given.dialogues, part),
     }
+    if given.validation:
+        for name in given.only:
+            if name.startswith("guesser"):
+                print(name, json.dumps(measures[name](), indent=1), flush=True)
+        return
     for name in given.only:
         figures = measures[name]()
         print(name, json.dumps(figures, indent=1), flush=True)

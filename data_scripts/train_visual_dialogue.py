@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -30,9 +30,11 @@ from torch import Tensor, nn
 
 from agents.checkpoints import load_training, save_training
 from agents.optimizers import make_optimizer
+from data_scripts.prefetch import ahead
 from lmrl_envs import files
 from lmrl_envs.devices import resolve_device, set_threads
 from lmrl_envs.progress import progress_bar
+from lmrl_envs.provenance import provenance
 from lmrl_envs.visual_dialogue.answerer import Answerer, Asked
 from lmrl_envs.visual_dialogue.corpora import Corpus, Rounds, SceneCorpus, open_corpus
 from lmrl_envs.visual_dialogue.features import WIDTH, Detector, Labels, labels, pictures
@@ -40,13 +42,16 @@ from lmrl_envs.visual_dialogue.guesser import Guesser
 from lmrl_envs.visual_dialogue.networks import Network, Shape, load_network, save_network
 from lmrl_envs.visual_dialogue.words import Vocabulary
 
+B = TypeVar("B")
 ROUNDS = 10
 GIBBERISH = 0.04
 """Share of questions without meaning, so that the answerer learns to say that it does not understand."""
 SAVE_SECONDS = 60.0
 WARMUP = 200
-MISHEARD = 0.04
-"""Share of the words that a guesser does not get to hear in training."""
+TALKING = 128
+"""Dialogues with the learned answerer at once."""
+PART = 500
+"""Images whose features are made, and kept on the disk, together."""
 LEARNED = 0.25
 """How often a guesser hears the learned answerer where there is such a dialogue about the image."""
 MIXED_FIRST, MIXED_LATER = 0.6, 0.1
@@ -67,6 +72,10 @@ class Plan:
     detector_steps: int = 1_200
     answerer_steps: int = 3_000
     guesser_steps: int = 2_000
+    guesser_embedding: int = 1024
+    """Of the space in which dialogues meet images."""
+    misheard: float = 0.04
+    """Share of the words that a guesser does not get to hear in training."""
     seed: int = 0
 
 
@@ -76,8 +85,11 @@ STAGES = ("detector", "answerer", "talks", "guesser", "guesser-held-out")
 class Training:
     """One run: the corpus, the plan, and where things are."""
 
-    def __init__(self, corpus: Corpus, plan: Plan, out: Path, work: Path, device: torch.device) -> None:
+    def __init__(
+        self, corpus: Corpus, plan: Plan, out: Path, work: Path, device: torch.device, workers: int = 0
+    ) -> None:
         self.corpus, self.plan, self.out, self.work, self.device = corpus, plan, out, work, device
+        self.workers = workers
 
     def rng(self, *place: int) -> np.random.Generator:
         """The generator of a place in the run, such as (stage, step)."""
@@ -87,13 +99,19 @@ class Training:
         self,
         name: str,
         network: Network,
-        loss: Callable[[int], Tensor],
+        batch: Callable[[int], B],
+        loss: Callable[[B, torch.Generator], Tensor],
         *,
         steps: int,
         lr: float,
         matrices: Sequence[Tensor] = (),
     ) -> None:
-        """Trains a network: Muon for trunk and `matrices`, AdamW, warm-up, cosine to zero; then writes it to `out`."""
+        """Trains a network: Muon for trunk and `matrices`, AdamW, warm-up, cosine to zero; then writes it to `out`.
+
+        Args:
+            batch: makes a step's batch, on the CPU and from the step's number alone: workers make it ahead.
+            loss: of a batch, on the device.
+        """
         path = self.work / f"{name}.safetensors"
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -105,12 +123,13 @@ class Training:
         network.to(self.device).train()
         began, saved = time.monotonic() - state["seconds"], time.monotonic()
         recent: list[float] = []
+        left = range(state["step"], steps)
         with progress_bar(name, total=steps, start=state["step"]) as bar:
-            for step in range(state["step"], steps):
+            for step, drawn in zip(left, ahead(batch, left, self.workers), strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = lr * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
                 optimizer.zero_grad()
-                value = loss(step)
+                value = loss(drawn, torch.Generator().manual_seed(step))
                 value.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
@@ -128,7 +147,13 @@ class Training:
                     save_training(path, network, optimizer, state)
                     saved = time.monotonic()
         network.eval()
-        made = {"steps": steps, "lr": lr, "seconds": round(state["seconds"]), "plan": vars(self.plan)}
+        made = {
+            "steps": steps,
+            "lr": lr,
+            "seconds": round(state["seconds"]),
+            "machine": provenance()["card" if self.device.type == "cuda" else "processor"],
+            "plan": vars(self.plan),
+        }
         save_network(self.out, name, network, {"made": made | {"curve": state["curve"]}})
 
     # Data
@@ -158,27 +183,32 @@ class Training:
         images = self.halves[0].images
         shown, true = pictures(images), labels(images)
 
-        def loss(step: int) -> Tensor:
-            rows = torch.from_numpy(self.rng(1, step).integers(len(images), size=64))
+        def batch(step: int) -> Tensor:
+            return torch.from_numpy(self.rng(1, step).integers(len(images), size=64))
+
+        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
             targets = Labels(*(x[rows].to(self.device) for x in true))
-            return network.loss(shown[rows].to(self.device), targets, torch.Generator().manual_seed(step))
+            return network.loss(shown[rows].to(self.device), targets, generator)
 
         torch.manual_seed(self.plan.seed)
         network = Detector(Shape(WIDTH, 64))
-        self.fit("detector", network, loss, steps=self.plan.detector_steps, lr=2e-3)
+        self.fit("detector", network, batch, loss, steps=self.plan.detector_steps, lr=2e-3)
 
     def answerer(self) -> None:
         half = self.halves[0]
 
-        def loss(step: int) -> Tensor:
+        def batch(step: int) -> tuple[np.ndarray, list[list[int]]]:
             rng = self.rng(2, step)
             rows = rng.integers(len(half.images), size=32)
-            said = [half.tokens(int(row), rng) for row in rows]
-            return network.loss(*half.seen(rows), said, torch.Generator().manual_seed(step))
+            return rows, [half.tokens(row, rng) for row in rows.tolist()]
+
+        def loss(drawn: tuple[np.ndarray, list[list[int]]], generator: torch.Generator) -> Tensor:
+            rows, said = drawn
+            return network.loss(*half.seen(rows), said, generator)
 
         torch.manual_seed(self.plan.seed + 1)
         network = Answerer(Shape(half.width), self.vocabulary)
-        self.fit("answerer", network, loss, steps=self.plan.answerer_steps, lr=3e-3)
+        self.fit("answerer", network, batch, loss, steps=self.plan.answerer_steps, lr=3e-3)
 
     def talks(self) -> None:
         answerer, _ = load_network(self.out, "answerer", Answerer)
@@ -197,7 +227,7 @@ class Training:
         groups = [group for group in groups if len(group) > 1]
         shares = np.cumsum([len(group) for group in groups]) / sum(map(len, groups))
 
-        def loss(step: int) -> Tensor:
+        def batch(step: int) -> Heard:
             rng = self.rng(4 + number, step)
             group = groups[min(int(np.searchsorted(shares, rng.random(), side="right")), len(groups) - 1)]
             if rng.random() < (MIXED_FIRST if step < self.plan.guesser_steps / 8 else MIXED_LATER):
@@ -211,19 +241,22 @@ class Training:
                 else:
                     said.append(self.vocabulary.dialogue(self.corpus.caption(half.images[row]), talk))
             said = [self.misheard(tokens, rng) for tokens in said]
-            true = torch.arange(len(said), device=self.device)
             captions = [self.vocabulary.dialogue(self.corpus.retold(half.images[row], rng)) for row in rows.tolist()]
-            return network.loss(*half.seen(rows), said, true, captions, torch.Generator().manual_seed(step))
+            return Heard(rows, said, captions)
+
+        def loss(heard: Heard, generator: torch.Generator) -> Tensor:
+            true = torch.arange(len(heard.said), device=self.device)
+            return network.loss(*half.seen(heard.rows), heard.said, true, heard.captions, generator)
 
         torch.manual_seed(self.plan.seed + 2 + number)
-        network = Guesser(Shape(half.width, width=96, layers=2), self.vocabulary)
+        network = Guesser(Shape(half.width, width=96, layers=2, embedding=self.plan.guesser_embedding), self.vocabulary)
         heads = (network.where, network.told, network.asked, network.what, network.keys, network.values)
         matrices = [layer.weight for layer in (*heads, network.together[0], network.together[2])]
-        self.fit(name, network, loss, steps=self.plan.guesser_steps, lr=5e-3, matrices=matrices)
+        self.fit(name, network, batch, loss, steps=self.plan.guesser_steps, lr=5e-3, matrices=matrices)
 
     def misheard(self, tokens: list[int], rng: np.random.Generator) -> list[int]:
         """The tokens with a few words unknown, as some will be in phrasings that were never read."""
-        lost, words = rng.random(len(tokens)) < MISHEARD, self.vocabulary
+        lost, words = rng.random(len(tokens)) < self.plan.misheard, self.vocabulary
         return [words.unknown if gone and t > words.reply else t for t, gone in zip(tokens, lost, strict=True)]
 
     def run(self, stage: str) -> None:
@@ -233,6 +266,14 @@ class Training:
             self.guess(stage, int(stage != "guesser"))
         else:
             getattr(self, stage)()
+
+
+class Heard(NamedTuple):
+    """A guesser's batch: the images' places in their half, what is said about the first of them, a caption of each."""
+
+    rows: np.ndarray
+    said: list[list[int]]
+    captions: list[list[int]]
 
 
 class Half:
@@ -246,12 +287,15 @@ class Half:
     def _features(self) -> tuple[Tensor, Tensor]:
         """(images, regions, width) and (images, regions, 4) in half precision, which is how they are on the disk."""
         print(f"features of {len(self.images)} images", flush=True)
-        starts = range(0, len(self.images), 500)
-        parts = [self.corpus.features(self.images[start : start + 500]) for start in starts]
-        return (
-            torch.from_numpy(np.concatenate([part.features.astype(np.float16) for part in parts])),
-            torch.from_numpy(np.concatenate([part.boxes.astype(np.float16) for part in parts])),
-        )
+
+        def part(number: int) -> tuple[np.ndarray, np.ndarray]:
+            found = self.corpus.features(self.images[number * PART : (number + 1) * PART])
+            return found.features.astype(np.float16), found.boxes.astype(np.float16)
+
+        parts = ahead(part, range(math.ceil(len(self.images) / PART)), self.training.workers)
+        features, boxes = (np.concatenate(found) for found in zip(*parts, strict=True))
+        where = self.training.device
+        return torch.from_numpy(features).to(where), torch.from_numpy(boxes).to(where)
 
     @property
     def width(self) -> int:
@@ -260,7 +304,7 @@ class Half:
 
     def seen(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Features and boxes of some images."""
-        features, boxes = (x[rows].to(self.training.device).float() for x in self._features)
+        features, boxes = (x[torch.from_numpy(rows).to(x.device)].float() for x in self._features)
         return features, boxes
 
     def tokens(self, row: int, rng: np.random.Generator) -> list[int]:
@@ -274,7 +318,7 @@ class Half:
         """Dialogues in which people ask and the learned answerer answers."""
         done: list[tuple[int, Rounds]] = []
         rows = np.arange(min(count, len(self.images)))
-        for batch in np.array_split(rows, max(len(rows) // 128, 1)):
+        for batch in np.array_split(rows, max(len(rows) // TALKING, 1)):
             images = [self.images[row] for row in batch]
             askers = [self.corpus.asker(image, rng) for image in images]
             captions = [self.corpus.caption(image) for image in images]
@@ -297,13 +341,15 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES, help="what to train (default: all)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead, the same ones")
     for name, default in vars(Plan()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     given = parser.parse_args()
     set_threads(given.threads)
     corpus = SceneCorpus(given.out) if given.corpus == "scenes" else open_corpus(given.corpus)
     plan = Plan(**{name: getattr(given, name) for name in vars(Plan())})
-    training = Training(corpus, plan, given.out, given.work or given.out / "training", resolve_device(given.device))
+    device = resolve_device(given.device)
+    training = Training(corpus, plan, given.out, given.work or given.out / "training", device, given.workers)
     training.work.mkdir(parents=True, exist_ok=True)
     for stage in given.stages:
         training.run(stage)

@@ -13,7 +13,7 @@ from lmrl_envs.visual_dialogue.features import WIDTH, Detector
 from lmrl_envs.visual_dialogue.networks import Shape, save_network
 from lmrl_envs.visual_dialogue.task import VisualDialogueTask
 
-TINY = Plan(images=24, talks=4, detector_steps=2, answerer_steps=4, guesser_steps=2)
+TINY = Plan(images=24, guesser_images=32, talks=4, detector_steps=2, answerer_steps=4, guesser_steps=2)
 
 
 def trained(corpus: Corpus, out: Path, plan: Plan = TINY, stages=STAGES) -> Training:
