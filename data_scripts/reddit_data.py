@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import multiprocessing
 import re
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ import numpy as np
 
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.files import between_markers
-from lmrl_envs.reddit.corpus import Part, comments
+from lmrl_envs.reddit.corpus import SIZES, Part, comments
+from lmrl_envs.reddit.grammar import communities
 from lmrl_envs.reddit.quality import quality
 from lmrl_envs.reddit.rewards import BUNDLED, LEVELS, WEIGHTS, RewardModel, Target, read_card
 
 _COLUMNS = ("toxicity", "scores", "threads", "communities", "true_toxicity", "true_chance", "kinds", "held_out")
 HELD_BACK = 5  # every so manieth thread of a file measures quality
+SHARD = 50_000
+"""Comments of the generated corpus that come from one seed."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,23 @@ class LabelledComments:
         return digest.hexdigest()
 
 
-def generated(part: Part, count: int | None = None) -> LabelledComments:
-    """A part of the generated corpus."""
-    rows = comments(part, count)
+def generated(part: Part, count: int | None = None, processes: int = 1) -> LabelledComments:
+    """A part of the generated corpus; of more than `SHARD` comments, every `SHARD` have a seed of their own.
+
+    Args:
+        processes: that write them; the comments are the same with any number.
+    """
+    total = SIZES[part] if count is None else count
+    shards = [(part, min(SHARD, total - start), start // SHARD) for start in range(0, total, SHARD)]
+    if processes == 1 or len(shards) == 1:
+        return _together([_shard(*shard) for shard in shards])
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        return _together(list(pool.map(_shard, *zip(*shards, strict=True))))
+
+
+def _shard(part: Part, count: int, number: int) -> LabelledComments:
+    """Comments from the seed of that number; the first is the corpus's own."""
+    rows = comments(part, count, np.random.SeedSequence(0, spawn_key=(number,)) if number else 0)
 
     def column(name: str) -> np.ndarray:
         return np.array([getattr(row, name) for row in rows])
@@ -85,7 +104,15 @@ def generated(part: Part, count: int | None = None) -> LabelledComments:
     arrays = {name: column(name) for name in ("toxicity", "true_toxicity", "true_chance", "held_out")}
     texts = [row.parent for row in rows], [row.text for row in rows]
     arrays |= {"scores": column("score"), "threads": column("thread"), "kinds": column("kind")}
-    return LabelledComments(*texts, communities=np.unique(column("community"), return_inverse=True)[1], **arrays)
+    names = sorted(communities())
+    return LabelledComments(*texts, communities=np.searchsorted(names, column("community")), **arrays)
+
+
+def _together(shards: Sequence[LabelledComments]) -> LabelledComments:
+    parents = [text for shard in shards for text in shard.parents]
+    said = [text for shard in shards for text in shard.comments]
+    arrays = {name: np.concatenate([getattr(shard, name) for shard in shards]) for name in _COLUMNS}
+    return LabelledComments(parents, said, **arrays)
 
 
 def read_comments(path: Path) -> LabelledComments:

@@ -8,11 +8,13 @@ and, where people labelled it, how toxic it is. The heads for these are thrown a
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +24,14 @@ from torch.nn.functional import cross_entropy
 from agents import checkpoints
 from agents.optimizers import OptimizerName, make_optimizer
 from agents.trainer import stop_requests
+from data_scripts.prefetch import ahead
 from data_scripts.reddit_data import LabelledComments
 from lmrl_envs.devices import resolve_device
 from lmrl_envs.files import home
 from lmrl_envs.progress import progress_bar
-from lmrl_envs.reddit.network import CommentNetwork, Encoded, NetworkConfig, encode, to_tensors
+from lmrl_envs.reddit.network import COMMENT, CommentNetwork, Encoded, NetworkConfig, encode, ranges, to_tensors
 from lmrl_envs.reddit.rewards import LEVELS, Target
+from lmrl_envs.reddit.words import word_features
 
 SAVE_EVERY, LOG_EVERY = 200, 20
 POOL = 50  # batches of like length are made of so many batches' comments
@@ -39,8 +43,11 @@ class TrainingConfig:
     """How a transformer is trained.
 
     `scrambled` is the share of words whose features are drawn anew at each step, as those of a word never met;
-    `swapped` the share of comments that stand under another comment's parent, where parents are read, on average over
-    the run: twice that at first, none at the end; `dropout` is of what a row comes to.
+    `strange` the share of clauses of which a random share of words is taken for others, as in a phrase never met (see
+    `estranged`); `forgotten` the share of features that are left out; `swapped` the share of comments that stand under
+    another comment's parent, where parents are read, on average over the run: twice that at first, none at the end;
+    `dropout` is of what a row comes to, `word_dropout` of the words that the transformer reads and of what it adds to
+    them; `averaged` is the decay of the running mean of the weights that the network ends with, 0 for the last weights.
     """
 
     steps: int
@@ -50,69 +57,113 @@ class TrainingConfig:
     weight_decay: float = 0.05
     clip: float = 1.0
     scrambled: float = 0.1
+    strange: float = 0.0
+    forgotten: float = 0.0
     swapped: float = 0.35
     dropout: float = 0.1
+    word_dropout: float = 0.0
+    averaged: float = 0.0
     optimizer: OptimizerName = "muon"
     seed: int = 0
 
 
-class Learner(nn.Module):
-    """A network with the heads of its side tasks."""
+class Batch(NamedTuple):
+    """B comments under parents; `own` says whether a comment stands under its own."""
 
-    def __init__(self, network: CommentNetwork, data: LabelledComments, target: Target, config: TrainingConfig) -> None:
-        super().__init__()
-        self.network, self.data, self.config = network, data, config
+    texts: Encoded
+    labels: np.ndarray  # (B,) int64, as the next three
+    own: np.ndarray
+    toxicity: np.ndarray | None
+    communities: np.ndarray | None  # (2, B), of comment and parent
+
+
+class Batches:
+    """The batch of each step, drawn from the step's own seed."""
+
+    def __init__(self, data: LabelledComments, target: Target, shape: NetworkConfig, config: TrainingConfig) -> None:
+        self.data, self.shape, self.config = data, shape, config
         self.labels = data.labels(target)
         self.lengths = np.array([len(one) + len(other) for one, other in zip(data.parents, data.comments, strict=True)])
-        self.matches = network.config.parent_words > 0 and any(data.parents)
+        self.matches = shape.parent_words > 0 and any(data.parents)
+
+    def __call__(self, step: int) -> Batch:
+        data, config = self.data, self.config
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(step,))))
+        rows = batch_rows(self.lengths, config, step)
+        said = rows.copy()
+        share = 2 * config.swapped * (1 - step / config.steps) if self.matches else 0.0
+        swapped = rng.random(len(rows)) < share
+        said[swapped] = np.roll(rows, 1)[swapped]
+        texts = encode([data.parents[row] for row in rows], [data.comments[row] for row in said], self.shape)
+        if config.strange:
+            texts = estranged(texts, config.strange, self.shape.buckets, rng)
+        texts = scrambled(texts, config.scrambled, self.shape.buckets, rng)
+        return Batch(
+            forgetful(texts, config.forgotten, rng) if config.forgotten else texts,
+            self.labels[rows],
+            (~swapped).astype(np.int64),
+            None if data.toxicity is None else data.toxicity[said],
+            None if data.communities is None else data.communities[np.stack([said, rows])],
+        )
+
+
+class Learner(nn.Module):
+    """A network with the heads of its side tasks and, where it is kept, the running mean of its weights."""
+
+    def __init__(self, network: CommentNetwork, batches: Batches) -> None:
+        super().__init__()
+        self.network, self.config, data = network, batches.config, batches.data
+        self.average = copy.deepcopy(network).requires_grad_(False) if self.config.averaged else None
         width = network.summary_width
         self.side = nn.ModuleDict()
-        if self.matches:
+        if batches.matches:
             self.side["match"] = nn.Linear(width, 2)
             if data.toxicity is not None:
                 self.side["toxicity"] = nn.Linear(width, LEVELS["toxicity"])
             if data.communities is not None:
                 self.side["community"] = nn.Linear(network.config.features, int(data.communities.max()) + 1)
 
-    def loss(
-        self, rows: np.ndarray, step: int, rng: np.random.Generator, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
+    def loss(self, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
         """Of a batch, with its side tasks and without."""
-        data, config, shape, said = self.data, self.config, self.network.config, rows.copy()
-        share = 2 * config.swapped * (1 - step / config.steps) if self.matches else 0.0
-        swapped = rng.random(len(rows)) < share
-        said[swapped] = np.roll(rows, 1)[swapped]
-        texts = encode([data.parents[row] for row in rows], [data.comments[row] for row in said], shape)
-        texts = scrambled(texts, config.scrambled, shape.buckets, rng)
-        seen = self.network.summary(*to_tensors(texts, device))
-        summary = nn.functional.dropout(seen.row, config.dropout, self.training)
-        own = torch.from_numpy(~swapped).to(device)
-        main = cross_entropy(self.network.out(summary)[own], torch.from_numpy(self.labels[rows]).to(device)[own])
+        seen = self.network.summary(*to_tensors(batch.texts, device))
+        summary = nn.functional.dropout(seen.row, self.config.dropout, self.training)
+        own = torch.from_numpy(batch.own).to(device)
+        each = cross_entropy(self.network.out(summary), torch.from_numpy(batch.labels).to(device), reduction="none")
+        main = (each * own).sum() / own.sum().clamp(min=1)
         total = main
         if "match" in self.side:
-            total = total + cross_entropy(self.side["match"](summary), own.long())
-        if "toxicity" in self.side and data.toxicity is not None:
-            labels = torch.from_numpy(data.toxicity[said]).to(device)
+            total = total + cross_entropy(self.side["match"](summary), own)
+        if "toxicity" in self.side and batch.toxicity is not None:
+            labels = torch.from_numpy(batch.toxicity).to(device)
             total = total + cross_entropy(self.side["toxicity"](summary), labels)
-        if "community" in self.side and data.communities is not None:
-            for about, where in ((seen.comment, said), (seen.parent, rows)):
-                labels = torch.from_numpy(data.communities[where]).to(device)
-                total = total + 0.5 * cross_entropy(self.side["community"](about), labels)
+        if "community" in self.side and batch.communities is not None:
+            for about, where in zip((seen.comment, seen.parent), torch.from_numpy(batch.communities), strict=True):
+                total = total + 0.5 * cross_entropy(self.side["community"](about), where.to(device))
         return total, main
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Moves the mean of the weights towards them; that of the first steps forgets faster."""
+        if self.average is not None:
+            decay = min(self.config.averaged, (1 + step) / (10 + step))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
 
 
 def train_network(
-    data: LabelledComments, target: Target, shape: NetworkConfig, config: TrainingConfig, device: str
+    data: LabelledComments, target: Target, shape: NetworkConfig, config: TrainingConfig, device: str, workers: int = 0
 ) -> CommentNetwork:
     """Trains a network; a run of the same data and settings that was stopped goes on from its last save.
+
+    Args:
+        workers: processes that make batches ahead; the network is the same with any number of them.
 
     Raises:
         ValueError: the data have no labels of `target`.
     """
     torch.manual_seed(config.seed)
-    where = resolve_device(device)
-    learner = Learner(CommentNetwork(shape), data, target, config).to(where).train()
-    parameters = list(learner.parameters())
+    where, batches = resolve_device(device), Batches(data, target, shape, config)
+    learner = Learner(CommentNetwork(shape, config.word_dropout), batches).to(where).train()
+    parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
@@ -126,15 +177,15 @@ def train_network(
     state.parent.mkdir(exist_ok=True)
     step = checkpoints.load_training(state, learner, optimizer)["step"] if state.is_file() else 0
     with stop_requests() as stopping, progress_bar(f"train {target}", total=config.steps, start=step) as bar:
-        while step < config.steps:
-            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(step,))))
-            total, main = learner.loss(batch_rows(learner.lengths, config, step), step, rng, where)
+        for batch in ahead(batches, range(step, config.steps), workers):
+            total, main = learner.loss(batch, where)
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * warmed(step, config)
             optimizer.step()
+            learner.follow(step)
             step += 1
             if step % LOG_EVERY == 0:
                 bar.update(step, loss=main.item())
@@ -143,7 +194,7 @@ def train_network(
                 _log.info("%s: step %d of %d, loss %.3f", target, step, config.steps, main.item())
             if stopping.is_set() and step < config.steps:
                 raise KeyboardInterrupt
-    return learner.network.eval()
+    return (learner.network if learner.average is None else learner.average).eval()
 
 
 def warmed(step: int, config: TrainingConfig) -> float:
@@ -163,6 +214,36 @@ def scrambled(texts: Encoded, share: float, buckets: int, rng: np.random.Generat
     noisy[texts.words[2:][chosen[:-1] & read[1:]] - 1] = True
     noise = rng.integers(buckets, size=len(texts.features), dtype=np.int32)
     return texts._replace(features=np.where(noisy, noise, texts.features))
+
+
+def estranged(texts: Encoded, share: float, buckets: int, rng: np.random.Generator) -> Encoded:
+    """Texts in which a share of the clauses, drawn anew, have some of their words taken for words of other rows.
+
+    How many of a chosen clause's words is uniform from none to all of them. Neither pair of such a word is known.
+    """
+    marks = [word_features(mark, buckets)[0] for mark in ".!?"]
+    begins = np.isin(texts.features[texts.words[:-1]], marks)  # a mark, and what stands between it and the next
+    begins[texts.rows[:-1]] = True
+    clause = np.cumsum(begins) - 1
+    count = clause[-1] + 1
+    rate = rng.random(count) * (rng.random(count) < share)
+    chosen = (rng.random(len(clause)) < rate[clause]) & ~begins & (texts.segments >= COMMENT)
+    source = np.arange(len(clause))
+    source[chosen] = rng.choice(np.flatnonzero(texts.segments >= COMMENT), int(chosen.sum()))
+    lengths = np.diff(texts.words)[source]
+    words = np.concatenate([[0], np.cumsum(lengths)])
+    features = texts.features[ranges(texts.words[source], texts.words[source + 1])]
+    strange = chosen.copy()
+    strange[1:] |= chosen[:-1] & (texts.segments[1:] > 0)
+    features[words[1:][strange] - 1] = rng.integers(buckets, size=int(strange.sum()), dtype=np.int32)
+    return texts._replace(features=features, words=words)
+
+
+def forgetful(texts: Encoded, share: float, rng: np.random.Generator) -> Encoded:
+    """Texts without a share of the features, drawn anew; a word that would have none keeps its first."""
+    kept = rng.random(len(texts.features)) >= share
+    kept[texts.words[:-1][np.add.reduceat(kept, texts.words[:-1]) == 0]] = True
+    return texts._replace(features=texts.features[kept], words=np.concatenate([[0], np.cumsum(kept)])[texts.words])
 
 
 def batch_rows(lengths: np.ndarray, config: TrainingConfig, step: int) -> np.ndarray:

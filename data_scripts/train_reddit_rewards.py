@@ -1,6 +1,7 @@
 """Trains reward models of comments: the bundled ones, and others from files of comments.
 
     python -m data_scripts.train_reddit_rewards                                  # all that the library bundles
+    python -m data_scripts.train_reddit_rewards --device cuda --workers 4        # the same on a card
     python -m data_scripts.train_reddit_rewards --name bundled --target upvotes  # one of them
     python -m data_scripts.train_reddit_rewards --data jigsaw.parquet --target toxicity --out my_models
     python -m data_scripts.train_reddit_rewards --data davidson.parquet --target toxicity --kind linear --folds 5
@@ -9,8 +10,9 @@ Files are those that `data_scripts.read_reddit` writes. `Reddit-v0` takes the fo
 `reward_model="my_models"`. A run that was stopped goes on from its last save; a model that is there is left as it is.
 
 The bundled models learn from the part `models` of the generated corpus: `bundled` and `linear` from the threads of its
-first half, `held-out` from the second. A tenth of the threads is kept from training to fit the temperature. Quality is
-measured on the part `test`, whose held-out words and templates no model has met.
+first half, `held-out` from the second. A tenth of the threads is kept from training to fit the temperature. Of networks
+of several seeds the one is kept that is best on the part `validation`. Quality is measured on the part `test`, whose
+held-out words and templates no model has met.
 """
 
 from __future__ import annotations
@@ -19,15 +21,16 @@ import argparse
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from data_scripts.reddit_data import LabelledComments, generated, quality_table, read_comments, split_file, with_report
 from data_scripts.reddit_learner import TrainingConfig, train_network
-from lmrl_envs.devices import set_threads
+from lmrl_envs.devices import resolve_device, set_threads
 from lmrl_envs.errors import DatasetError
 from lmrl_envs.files import write_atomic
 from lmrl_envs.provenance import library_version
@@ -48,10 +51,15 @@ from lmrl_envs.reddit.task import parents_of
 KINDS = {"bundled": "transformer", "held-out": "transformer", "linear": "linear"}
 HALF = {"bundled": 0, "held-out": 1, "linear": 0}
 HALVES = 2
-PARENT_WORDS = {"toxicity": 0, "upvotes": 48}  # that a model reads
-CALIBRATION = 10  # every so manieth thread fits the temperature
+CALIBRATION, FITTING = 10, 20_000  # every so manieth thread fits the temperature, by so many comments at most
+CHOOSING = 20_000  # comments of the part `validation` by which a network is chosen
+CHOICE = {"toxicity": "truth, held-out words and phrases", "upvotes": "labels"}  # whose AUC counts then
 PAGE = Path(__file__).parents[1] / "docs" / "reddit.md"
-COMMENTS = 400_000  # of the part `models`, which has no end
+COMMENTS = {"toxicity": 400_000, "upvotes": 400_000}  # of the part `models`, which has no end; both halves
+SHAPES = {
+    "toxicity": NetworkConfig(levels=LEVELS["toxicity"]),
+    "upvotes": NetworkConfig(levels=LEVELS["upvotes"], parent_words=48),
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     "toxicity": {"steps": 3_000, "optimizer": "adamw"},  # Muon knows the phrases that it has met better, others worse
     "upvotes": {"steps": 5_000, "lr": 4e-3, "scrambled": 0.02, "dropout": 0.0},  # the labels are noise enough
@@ -60,56 +68,94 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def training_config(target: Target, given: argparse.Namespace) -> TrainingConfig:
     """The settings of a target, with what the command line says."""
-    steps = {} if given.steps is None else {"steps": given.steps}
-    return TrainingConfig(**SETTINGS[target] | {"seed": given.seed} | steps)
+    said = {name: value for name in ("steps", "batch", "seed") if (value := getattr(given, name)) is not None}
+    return TrainingConfig(**SETTINGS[target] | said)
 
 
 def train_model(
-    kind: str, target: Target, data: LabelledComments, config: TrainingConfig, device: str
+    kind: str, target: Target, data: LabelledComments, config: TrainingConfig, device: str, workers: int = 0
 ) -> LinearScorer | TransformerScorer:
     """Trains a model on nine tenths of the threads and fits its temperature on the others."""
     kept = data.threads // HALVES % CALIBRATION == 0
-    training, calibration = data.where(~kept), data.where(kept)
+    training, calibration = data.where(~kept), data.where(kept & (np.cumsum(kept) <= FITTING))
     if kind == "linear":
         model: Any = LinearScorer.fit(
             training.parents, training.comments, training.labels(target), read_parents=target == "upvotes"
         )
         logits = model.logits(calibration.parents, calibration.comments)
     else:
-        shape = NetworkConfig(levels=LEVELS[target], parent_words=PARENT_WORDS[target])
-        model = TransformerScorer(train_network(training, target, shape, config, device), device=device)
+        shape = SHAPES[target]
+        model = TransformerScorer(train_network(training, target, shape, config, device, workers), device=device)
         logits = model.logits(encode(calibration.parents, calibration.comments, shape)).numpy()
     model.temperature = fit_temperature(logits, calibration.labels(target))
     return model
 
 
+def best_of_seeds(
+    target: Target, data: LabelledComments, config: TrainingConfig, seeds: int, device: str, workers: int
+) -> tuple[TransformerScorer, TrainingConfig, dict[int, float]]:
+    """The network that is best on the part `validation`, its settings, and how good that of each seed is."""
+    validation = generated("validation", CHOOSING)
+    found: dict[int, tuple[float, Any, TrainingConfig]] = {}
+    for seed in range(config.seed, config.seed + seeds):
+        own = replace(config, seed=seed)
+        model = train_model("transformer", target, data, own, device, workers)
+        found[seed] = (quality_table(model, target, validation)[CHOICE[target]]["auc"], model, own)
+    _, model, own = max(found.values(), key=lambda trained: trained[0])
+    return model, own, {seed: auc for seed, (auc, _, _) in found.items()}
+
+
 def make(
     folder: Path, kind: str, target: Target, data: LabelledComments, test: LabelledComments, given: argparse.Namespace
 ) -> None:
-    """Trains a model, measures it, and writes it with what is known about it; one that is there is left alone."""
+    """Trains a model and writes it, measured; one that is there is left alone."""
     if (folder / f"{target}.json").exists() and not given.again:
         print(f"{folder.name}/{target} is there; --again makes it anew")
         return
-    config = training_config(target, given)
-    begun = time.monotonic()
-    model = train_model(kind, target, data, config, given.device)
-    seconds = time.monotonic() - begun
-    table = quality_table(model, target, test)
-    made: dict[str, Any] = {
+    config, made, begun = training_config(target, given), facts_of(target, data, given), time.monotonic()
+    model: LinearScorer | TransformerScorer
+    if kind == "transformer" and not given.data and given.seeds > 1:
+        model, config, made["validation_auc"] = best_of_seeds(
+            target, data, config, given.seeds, given.device, given.workers
+        )
+    else:
+        model = train_model(kind, target, data, config, given.device, given.workers)
+    if kind == "transformer":
+        made |= {"training": asdict(config), "device": device_name(given.device)}
+    write_measured(folder, target, model, test, made | {"seconds": round(time.monotonic() - begun)})
+
+
+def facts_of(target: Target, data: LabelledComments, given: argparse.Namespace) -> dict[str, Any]:
+    """What a model's JSON says of the comments that it is made of."""
+    return {
         "by": "python -m data_scripts.train_reddit_rewards",
         "data": given.data.name if given.data else "generated, part models",
         "data_sha256": data.fingerprint(target),
         "comments": len(data),
-        "training": asdict(config) if kind == "transformer" else None,
-        "seconds": round(seconds),
         "library": library_version(),
     }
-    facts: dict[str, Any] = {"made": made, "quality": table}
-    if not given.data:
+
+
+def device_name(device: str) -> str:
+    """The name of a card, or "cpu"."""
+    where = resolve_device(device)
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+
+
+def write_measured(
+    folder: Path,
+    target: Target,
+    model: LinearScorer | TransformerScorer,
+    test: LabelledComments,
+    made: Mapping[str, Any],
+) -> None:
+    """Writes a model with how good it is on `test` and, `test` being generated, what replies at random get of it."""
+    facts: dict[str, Any] = {"made": made, "quality": quality_table(model, target, test)}
+    if test.true_chance is not None:
         facts["random_reply"] = random_reply(model, target)
     write_reward_model(folder, target, model, **facts)
-    print(f"\n{folder.name}/{target} ({kind}, {seconds:.0f} s), quality:")
-    print_table(table)
+    print(f"\n{folder.name}/{target} ({made['seconds']} s), quality:")
+    print_table(facts["quality"])
 
 
 def random_reply(model: RewardModel, target: Target) -> float:
@@ -127,7 +173,7 @@ def cross_validate(kind: str, target: Target, data: LabelledComments, given: arg
     for fold in range(given.folds):
         test = fold_of == fold
         config = training_config(target, given)
-        model = train_model(kind, target, data.where(~test), config, given.device)
+        model = train_model(kind, target, data.where(~test), config, given.device, given.workers)
         held = data.where(test)
         p[test] = 1 - model.score(held.parents, held.comments)[:, 0]
         print_table({f"fold {fold}": quality(p[test], labels[test])})
@@ -148,9 +194,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="with --data: the folder to write to")
     parser.add_argument("--kind", choices=["transformer", "linear"], default="transformer", help="with --data")
     parser.add_argument("--folds", type=int, help="with --data: print the quality of so many folds, write nothing")
-    parser.add_argument("--steps", type=int, help="of a transformer")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--comments", type=int, help="of the generated corpus, both halves; default: as bundled")
+    parser.add_argument("--steps", type=int, help="of a transformer; default: as bundled")
+    parser.add_argument("--batch", type=int, help="comments of a step; default: as bundled")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seeds", type=int, default=1, help="so many networks, of which the best is kept; default: 1")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make comments and batches; default: 0")
     parser.add_argument("--again", action="store_true", help="train models that are there, too")
     parser.add_argument("--report", action="store_true", help="write the table in docs/reddit.md, and train nothing")
     given = parser.parse_args(argv)
@@ -161,10 +211,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     set_threads(1)
     if given.data is None:
-        corpus, test = generated("models", COMMENTS), generated("test")
-        for name in given.name or BUNDLED:
-            half = corpus.where(corpus.threads % HALVES == HALF[name])
-            for target in targets:
+        test = generated("test")
+        for target in targets:
+            corpus = generated("models", given.comments or COMMENTS[target], max(given.workers, 1))
+            for name in given.name or BUNDLED:
+                half = corpus.where(corpus.threads % HALVES == HALF[name])
                 make((given.out or WEIGHTS) / name, KINDS[name], target, half, test, given)
         return
     if bool(given.out) == bool(given.folds):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lmrl_envs.devices import resolve_device
 from lmrl_envs.reddit.words import pair_feature, split_words, word_features
 
-_BEGIN, _PARENT, _COMMENT, _ECHO = range(4)  # segments; an echo is a comment's word that its parent has too
+BEGIN, PARENT, COMMENT, ECHO = range(4)  # segments; an echo is a comment's word that its parent has too
 _TYPICAL = 16  # words of a comment, in units of which the sum over them is taken
 _ROWS = 64  # of one forward pass; rows of like length go together
 
@@ -56,10 +56,10 @@ class Encoded(NamedTuple):
 
     def select(self, index: np.ndarray) -> Encoded:
         """The rows of `index`, in its order."""
-        picked = _ranges(self.rows[index], self.rows[index + 1])
+        picked = ranges(self.rows[index], self.rows[index + 1])
         lengths = np.diff(self.words)[picked]
         return Encoded(
-            self.features[_ranges(self.words[picked], self.words[picked + 1])],
+            self.features[ranges(self.words[picked], self.words[picked + 1])],
             np.concatenate([[0], np.cumsum(lengths)]),
             self.segments[picked],
             np.concatenate([[0], np.cumsum(np.diff(self.rows)[index])]),
@@ -81,7 +81,7 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
                 features += word_features(word, config.buckets)
                 features.append(pair_feature(before, word, config.buckets))
                 words.append(len(features))
-        segments += [_BEGIN, *[_PARENT] * len(head), *(_ECHO if _stem(word) in said else _COMMENT for word in body)]
+        segments += [BEGIN, *[PARENT] * len(head), *(ECHO if _stem(word) in said else COMMENT for word in body)]
         rows.append(len(segments))
     return Encoded(
         np.array(features, np.int32), np.array(words, np.int64), np.array(segments, np.int8), np.array(rows, np.int64)
@@ -101,17 +101,22 @@ class CommentNetwork(nn.Module):
 
     A row comes to the maximum over its words, and mean and sum over those of the comment. Where parents are read, also
     to the product of what comment and parent are about, their mean words before they meet in the transformer.
+
+    Args:
+        config: its shape.
+        dropout: of words and of what blocks add to them, in training.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
+        self.drop = nn.Dropout(dropout)
         d, E = config.width, config.features
         self.word = nn.EmbeddingBag(config.buckets, E, mode="mean")
         self.widen = nn.Linear(E, d)
         self.position = nn.Embedding(config.length, d)
         self.segment = nn.Embedding(4, d)
-        self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(d, config.heads, dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.about = nn.LayerNorm(E) if config.parent_words else None
         self.summary_width = 3 * d + (E if config.parent_words else 0)
@@ -127,24 +132,26 @@ class CommentNetwork(nn.Module):
     def summary(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Summary:
         """The same to what the rows come to."""
         lengths = rows.diff()
-        row = torch.repeat_interleave(torch.arange(len(lengths), device=rows.device), lengths)
+        row = torch.repeat_interleave(
+            torch.arange(len(lengths), device=rows.device), lengths, output_size=len(segments)
+        )
         place = torch.arange(len(segments), device=rows.device) - rows[row]
         read = self.word(features, words[:-1])  # (W, E)
         x = self.widen(read) + self.position(place) + self.segment(segments.long())
         x_rows = x.new_zeros(len(lengths), int(lengths.max()), x.shape[1])
-        x_rows[row, place] = x
+        x_rows[row, place] = self.drop(x)
         real = torch.arange(x_rows.shape[1], device=rows.device) < lengths[:, None]  # (B, T)
         for block in self.blocks:
             x_rows = block(x_rows, real)
         x_rows = self.norm(x_rows)
         most = x_rows.masked_fill(~real[..., None], -torch.inf).amax(1)
-        mean, count = _mean(x_rows[row, place], row, segments >= _COMMENT, len(lengths))
+        mean, count = _mean(x_rows[row, place], row, segments >= COMMENT, len(lengths))
         parts = [mean, most, mean * count / _TYPICAL]
         if self.about is None:
             return Summary(torch.cat(parts, dim=1), None, None)
         comment, parent = (
             self.about(_mean(read, row, chosen, len(lengths))[0])
-            for chosen in (segments >= _COMMENT, segments == _PARENT)
+            for chosen in (segments >= COMMENT, segments == PARENT)
         )
         return Summary(torch.cat([*parts, comment * parent], dim=1), comment, parent)
 
@@ -159,9 +166,9 @@ def _mean(x: Tensor, row: Tensor, chosen: Tensor, rows: int) -> tuple[Tensor, Te
 class Block(nn.Module):
     """Self-attention over the real words of a row, then two layers on each of them."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.drop = heads, nn.Dropout(dropout)
         self.norm_attention, self.norm_layers = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
@@ -171,8 +178,8 @@ class Block(nn.Module):
         """(B, T, d), (B, T) to (B, T, d)."""
         q, k, v = self.qkv(self.norm_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None, :])
-        x = x + self.mix(mixed.transpose(1, 2).flatten(2))
-        return x + self.layers(self.norm_layers(x))
+        x = x + self.drop(self.mix(mixed.transpose(1, 2).flatten(2)))
+        return x + self.drop(self.layers(self.norm_layers(x)))
 
 
 class TransformerScorer:
@@ -248,7 +255,7 @@ def _ends(text: str, first: int, last: int) -> list[str]:
     return words if len(words) <= first + last else words[:first] + words[-last:]
 
 
-def _ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def ranges(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """The numbers from each start up to its end, all in one."""
     lengths = ends - starts
     offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)

@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from data_scripts import reddit_learner, train_reddit_rewards
+from data_scripts import reddit_data, reddit_learner, train_reddit_rewards
 from data_scripts.reddit_data import LabelledComments, badly_typed, generated, quality_table, read_comments
-from data_scripts.reddit_learner import Learner, TrainingConfig, batch_rows, scrambled, train_network
+from data_scripts.reddit_learner import (
+    Batches,
+    Learner,
+    TrainingConfig,
+    batch_rows,
+    estranged,
+    forgetful,
+    scrambled,
+    train_network,
+)
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import DatasetMetadata, write_dataset
 from lmrl_envs.reddit.network import CommentNetwork, NetworkConfig, encode
@@ -32,12 +41,16 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMRL_HOME", str(tmp_path / "home"))
 
 
+def same_weights(one: CommentNetwork, other: CommentNetwork) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     data: LabelledComments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
-    again = train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
-    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), again.parameters(), strict=True))
+    config = replace(QUICK, seed=1, strange=0.5, forgotten=0.2, word_dropout=0.1, averaged=0.9)
+    whole = train_network(data, "upvotes", SMALL, config, "cpu")
+    assert same_weights(whole, train_network(data, "upvotes", SMALL, config, "cpu"))
 
     monkeypatch.setattr(reddit_learner, "SAVE_EVERY", 2)
     monkeypatch.setenv("LMRL_HOME", str(Path(reddit_learner.home()) / "other"))
@@ -51,25 +64,59 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
 
     monkeypatch.setattr(reddit_learner, "batch_rows", stopping_rows)
     with pytest.raises(KeyboardInterrupt):
-        train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
-    resumed = train_network(data, "upvotes", SMALL, replace(QUICK, seed=1), "cpu")
+        train_network(data, "upvotes", SMALL, config, "cpu")
+    resumed = train_network(data, "upvotes", SMALL, config, "cpu")
     assert next(steps) == 8  # five steps and a failed one, then the last two of six
-    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), resumed.parameters(), strict=True))
+    assert same_weights(whole, resumed)
+
+
+def test_batches_made_ahead_train_the_same_network(data: LabelledComments, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train_network(data, "upvotes", SMALL, replace(QUICK, dropout=0.3), "cpu")
+    monkeypatch.setenv("LMRL_HOME", str(Path(reddit_learner.home()) / "other"))
+    assert same_weights(whole, train_network(data, "upvotes", SMALL, replace(QUICK, dropout=0.3), "cpu", workers=2))
+
+
+def test_the_mean_of_the_weights_follows_them(data: LabelledComments) -> None:
+    last = train_network(data, "upvotes", SMALL, QUICK, "cpu")
+    mean = train_network(data, "upvotes", SMALL, replace(QUICK, averaged=0.9), "cpu")
+    torch.manual_seed(QUICK.seed)
+    first = CommentNetwork(SMALL)
+    distances = [
+        sum(float((p - q).detach().square().sum()) for p, q in zip(last.parameters(), one.parameters(), strict=True))
+        for one in (mean, first)
+    ]
+    assert 0 < distances[0] < distances[1]
 
 
 def test_side_tasks_are_those_that_the_data_allow(data: LabelledComments) -> None:
     torch.manual_seed(0)
-    learner = Learner(CommentNetwork(SMALL), data, "upvotes", QUICK)
+    batches, cpu = Batches(data, "upvotes", SMALL, QUICK), torch.device("cpu")
+    learner = Learner(CommentNetwork(SMALL), batches)
     assert set(learner.side) == {"match", "toxicity", "community"}
     assert learner.side["community"].out_features == 12
-    total, main = learner.loss(np.arange(8), 0, np.random.default_rng(0), torch.device("cpu"))
+    total, main = learner.loss(batches(0), cpu)
     assert total > main > 0
     scores = replace(data, toxicity=None, communities=None)
-    assert set(Learner(CommentNetwork(SMALL), scores, "upvotes", QUICK).side) == {"match"}
-    alone = Learner(CommentNetwork(replace(SMALL, levels=3, parent_words=0)), data, "toxicity", QUICK)
+    batches = Batches(scores, "upvotes", SMALL, QUICK)
+    learner = Learner(CommentNetwork(SMALL), batches)
+    assert set(learner.side) == {"match"}
+    total, main = learner.loss(batches(0), cpu)
+    assert total > main > 0
+    shape = replace(SMALL, levels=3, parent_words=0)
+    batches = Batches(data, "toxicity", shape, QUICK)
+    alone = Learner(CommentNetwork(shape), batches)
     assert not alone.side
-    total, main = alone.loss(np.arange(8), 0, np.random.default_rng(0), torch.device("cpu"))
+    total, main = alone.loss(batches(0), cpu)
     assert total == main
+
+
+def test_the_corpus_is_the_same_from_any_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reddit_data, "SHARD", 150)
+    one, two = generated("models", 400), generated("models", 400, processes=2)
+    assert (one.parents, one.comments) == (two.parents, two.comments)
+    for name in ("toxicity", "scores", "threads", "communities", "true_chance", "held_out"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+    assert len(set(one.comments)) > 380  # each part from a seed of its own
 
 
 def test_an_epoch_has_every_comment_once_but_for_the_last_ones(data: LabelledComments) -> None:
@@ -95,6 +142,30 @@ def test_scrambled_words_lose_all_that_is_known_of_them() -> None:
     assert 0.4 < spelling[read].mean() < 0.6
     kept = spelling & np.append(True, spelling[:-1])
     assert np.array_equal(same[end[read] - 1], kept[read])
+
+
+def test_strange_clauses_keep_their_marks_and_other_clauses() -> None:
+    shape = replace(SMALL, buckets=100_003)
+    texts = encode(["a long parent"] * 200, ["you are an idiot . thank you very much !"] * 200, shape)
+    changed = estranged(texts, 0.4, shape.buckets, np.random.default_rng(0))
+    assert np.array_equal(changed.segments, texts.segments)
+    before, after = ([tuple(word[:-1]) for word in np.split(one.features, one.words[1:-1])] for one in (texts, changed))
+    spelling = np.array([one == other for one, other in zip(before, after, strict=True)])
+    rows = spelling.reshape(200, 14)  # the beginning, three words of the parent, then the comment's
+    assert rows[:, [0, 1, 2, 3, 8, 13]].all()
+    for clause in (rows[:, 4:8], rows[:, 9:13]):
+        untouched = clause.all(axis=1).mean()
+        assert 0.55 < untouched < 0.75  # those not chosen, and those of which no word was
+    assert set(after) <= set(before)
+
+
+def test_forgotten_features_leave_every_word_one() -> None:
+    texts = encode(["a long parent"] * 50, ["you are an idiot ."] * 50, SMALL)
+    changed = forgetful(texts, 0.7, np.random.default_rng(0))
+    assert 0.25 < len(changed.features) / len(texts.features) < 0.5
+    assert np.diff(changed.words).min() == 1
+    before, after = (np.split(one.features, one.words[1:-1]) for one in (texts, changed))
+    assert all(set(word) <= set(whole) for word, whole in zip(after, before, strict=True))
 
 
 def test_bad_typing_keeps_labels_and_changes_texts(data: LabelledComments) -> None:
