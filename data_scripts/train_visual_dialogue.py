@@ -206,8 +206,9 @@ class Training:
             rows, said = drawn
             return network.loss(*half.seen(rows), said, generator)
 
+        shape, words = Shape(half.width), self.vocabulary  # which may draw numbers as they are made
         torch.manual_seed(self.plan.seed + 1)
-        network = Answerer(Shape(half.width), self.vocabulary)
+        network = Answerer(shape, words)
         self.fit("answerer", network, batch, loss, steps=self.plan.answerer_steps, lr=3e-3)
 
     def talks(self) -> None:
@@ -248,8 +249,10 @@ class Training:
             true = torch.arange(len(heard.said), device=self.device)
             return network.loss(*half.seen(heard.rows), heard.said, true, heard.captions, generator)
 
+        shape = Shape(half.width, width=96, layers=2, embedding=self.plan.guesser_embedding)
+        words = self.vocabulary
         torch.manual_seed(self.plan.seed + 2 + number)
-        network = Guesser(Shape(half.width, width=96, layers=2, embedding=self.plan.guesser_embedding), self.vocabulary)
+        network = Guesser(shape, words)
         heads = (network.where, network.told, network.asked, network.what, network.keys, network.values)
         matrices = [layer.weight for layer in (*heads, network.together[0], network.together[2])]
         self.fit(name, network, batch, loss, steps=self.plan.guesser_steps, lr=5e-3, matrices=matrices)

@@ -16,8 +16,8 @@ from lmrl_envs.visual_dialogue.task import VisualDialogueTask
 TINY = Plan(images=24, guesser_images=32, talks=4, detector_steps=2, answerer_steps=4, guesser_steps=2)
 
 
-def trained(corpus: Corpus, out: Path, plan: Plan = TINY, stages=STAGES) -> Training:
-    training = Training(corpus, plan, out, out / "training", torch.device("cpu"))
+def trained(corpus: Corpus, out: Path, plan: Plan = TINY, stages=STAGES, workers: int = 0) -> Training:
+    training = Training(corpus, plan, out, out / "training", torch.device("cpu"), workers)
     training.work.mkdir(parents=True, exist_ok=True)
     for stage in stages:
         training.run(stage)
@@ -67,3 +67,12 @@ def test_a_run_that_goes_on_is_the_run_that_was_never_stopped(folder, tmp_path, 
     monkeypatch.setattr(Training, "rng", original)
     trained(corpus, parts, stages=["answerer"])
     assert (parts / "answerer.safetensors").read_bytes() == (whole / "answerer.safetensors").read_bytes()
+
+
+def test_workers_change_nothing(folder, tmp_path):
+    corpus = open_corpus(folder)
+    for workers in (0, 2):
+        trained(corpus, tmp_path / str(workers), stages=["answerer", "talks", "guesser"], workers=workers)
+    for name in ("answerer", "guesser"):
+        alone, helped = ((tmp_path / str(workers) / f"{name}.safetensors").read_bytes() for workers in (0, 2))
+        assert alone == helped
