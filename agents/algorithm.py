@@ -183,7 +183,7 @@ class Algorithm(nn.Module, ABC):
         """The batch's agent tokens and the language model's (K, d) states that predict them."""
         packing = pack(batch)
         tokens = agent_tokens(batch, packing, gamma=self.config.gamma, gamma_turn=self.config.gamma_turn)
-        return tokens, hidden_states(trunk_of(self.lm), packing)[tokens.at]
+        return tokens, hidden_states(trunk_of(self.lm), packing).index_select(0, tokens.at)
 
     def log_probs(self, batch: TokenBatch) -> tuple[AgentTokens, Tensor]:
         """The batch's agent tokens and (K,) ln pi of each, with its gradient.

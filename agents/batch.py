@@ -6,12 +6,15 @@ agent chooses at t is token t + 1. Batches are right-padded. K agent tokens in a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_ALIGNED = 16  # bytes, of each tensor within an upload
 
 
 class TokenRow(NamedTuple):
@@ -54,13 +57,33 @@ class TokenBatch(NamedTuple):
     """(B,) int64, episodes that share a start"""
     columns: Mapping[str, Tensor]
     """what `Algorithm.prepare` added, (B,) or (B, T)"""
+    host: TokenBatch | None = None
+    """the same batch in the host's memory, where this one is on a card, which would have to be waited for"""
 
     def to(self, device: torch.device | str) -> TokenBatch:
         """The same batch on another device."""
-        fields = self._asdict()
-        columns = fields.pop("columns")
-        moved = {name: field.to(device, non_blocking=True) for name, field in fields.items()}
-        return TokenBatch(**moved, columns={name: column.to(device) for name, column in columns.items()})
+        fields = {name: field for name, field in self._asdict().items() if name not in ("columns", "host")}
+        moved = uploaded([*fields.values(), *self.columns.values()], torch.device(device))
+        columns = dict(zip(self.columns, moved[len(fields) :], strict=True))
+        host = self if moved[0].is_cuda and not self.input_ids.is_cuda else None
+        return TokenBatch(**dict(zip(fields, moved, strict=False)), columns=columns, host=host)
+
+
+def uploaded(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Tensors on a device: from the host to a card by one copy, which nobody waits for."""
+    if device.type != "cuda" or any(tensor.is_cuda for tensor in tensors):
+        return [tensor.to(device, non_blocking=True) for tensor in tensors]
+    starts = list(itertools.accumulate((-(-tensor.nbytes // _ALIGNED) * _ALIGNED for tensor in tensors), initial=0))
+    sent = torch.empty(starts[-1], dtype=torch.uint8, pin_memory=True)
+    for tensor, start in zip(tensors, starts, strict=False):
+        _part(sent, start, tensor).copy_(tensor)
+    there = sent.to(device, non_blocking=True)
+    return [_part(there, start, tensor) for tensor, start in zip(tensors, starts, strict=False)]
+
+
+def _part(buffer: Tensor, start: int, like: Tensor) -> Tensor:
+    """A stretch of a buffer of bytes as a tensor like another."""
+    return buffer[start : start + like.nbytes].view(like.dtype).view(like.shape)
 
 
 class TokenStore:
@@ -194,10 +217,38 @@ class Packing(NamedTuple):
     """(B + 1,) int32, where each row begins, and the end"""
     where: Tensor
     """(B, T + 1) int64, where each real token stands in 0..N-1; meaningless on padding"""
+    grid: Grid | None = None
+    """the same tokens with padding again, on cards: there, many short calls cost more than padding"""
+
+
+class Grid(NamedTuple):
+    """Packed rows side by side, padded on the right."""
+
+    ids: Tensor
+    """(B, longest) int64"""
+    positions: Tensor
+    """(B, longest) int64"""
+    cells: Tensor
+    """(N,) int64, where each packed token stands in the flattened grid"""
+
+
+def grid_of(packing: Packing) -> Grid:
+    """Packed rows with padding, which repeats each row's last token."""
+    lengths = packing.ends.diff().long()
+    position = torch.arange(max(packing.lengths))
+    tokens = packing.ends[:-1, None] + torch.minimum(position, lengths[:, None] - 1)
+    cells = (position < lengths[:, None]).flatten().nonzero().squeeze(1)
+    return Grid(packing.ids[0][tokens], packing.positions[0][tokens], cells)
 
 
 def pack(batch: TokenBatch) -> Packing:
     """Drops the padding, wherever it is."""
+    if batch.host is not None:
+        packing = pack(batch.host)
+        ids, positions, ends, where, *grid = uploaded(
+            [packing.ids, packing.positions, packing.ends, packing.where, *grid_of(packing)], batch.input_ids.device
+        )
+        return Packing(ids, positions, packing.lengths, ends, where, Grid(*grid))
     real = batch.attention_mask
     order = real.cumsum(1) - 1
     lengths = real.sum(1)
@@ -229,6 +280,9 @@ class AgentTokens(NamedTuple):
 
 def agent_tokens(batch: TokenBatch, packing: Packing, *, gamma: float = 1.0, gamma_turn: float = 1.0) -> AgentTokens:
     """Lists a batch's agent tokens with their successor states and discounts."""
+    if batch.host is not None:
+        tokens = agent_tokens(batch.host, pack(batch.host), gamma=gamma, gamma_turn=gamma_turn)
+        return AgentTokens(*uploaded(tokens, batch.input_ids.device))
     row, t = batch.action_mask.nonzero(as_tuple=True)
     at = packing.where[row, t]
     next_state = batch.next_state[row, t]

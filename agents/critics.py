@@ -121,7 +121,7 @@ class Critic(Algorithm):
             with torch.no_grad():
                 h_target = hidden_states(self.target_trunk, packing)
         h = hidden_states(trunk_of(self.lm) if c.trunks == "shared" else self.value_trunk, packing)
-        return Reading(tokens, packing, h, h[tokens.at], h.detach() if h_target is None else h_target)
+        return Reading(tokens, packing, h, h.index_select(0, tokens.at), h.detach() if h_target is None else h_target)
 
     def q_at(self, x: Reading) -> tuple[list[Tensor], list[Tensor]]:
         """Of each head: (K,) Q at the logged tokens, and (), mean over s of ln sum_a exp Q(s, a)."""
@@ -130,9 +130,9 @@ class Critic(Algorithm):
 
     def v_at(self, x: Reading, *, detach: bool = False) -> tuple[Tensor, Tensor]:
         """(K,) V at s and at s'; arbitrary where s' is terminal. `detach` keeps its gradient out of the trunk."""
-        states = x.h[x.tokens.states]
+        states = x.h.index_select(0, x.tokens.states)
         V = full_precision(self.v(states.detach() if detach else states).squeeze(1))
-        return V[: len(x.tokens.at)], V[x.tokens.next]
+        return V[: len(x.tokens.at)], V.index_select(0, x.tokens.next)
 
     @torch.no_grad()
     def target_q_at(self, x: Reading) -> Tensor:
@@ -142,7 +142,7 @@ class Critic(Algorithm):
     def likelihood(self, x: Reading, w: Tensor | None = None) -> Tensor:
         """- mean w ln pi of the logged tokens; w, (K,), is 1 where not given."""
         shared = self.config.trunks == "shared"
-        h = x.h_s if shared else hidden_states(trunk_of(self.lm), x.packing)[x.tokens.at]
+        h = x.h_s if shared else hidden_states(trunk_of(self.lm), x.packing).index_select(0, x.tokens.at)
         return token_mean(h, self.head, x.tokens.token, w)
 
     @torch.no_grad()

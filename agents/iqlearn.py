@@ -81,7 +81,7 @@ class IQLearn(Likelihood):
         c, packing = self.config, pack(batch)
         tokens = agent_tokens(batch, packing, gamma=c.gamma, gamma_turn=c.gamma_turn)
         h = hidden_states(trunk_of(self.lm), packing)
-        h_s = h[tokens.at]
+        h_s = h.index_select(0, tokens.at)
         likelihood = token_mean(h_s, self.head, tokens.token, self.weights(batch))
         if c.td_weight == 0:
             return likelihood, {}

@@ -82,6 +82,10 @@ def hidden_states(trunk: nn.Module, packing: Packing) -> Tensor:
     rows: dict[str, Any] = {"row_lengths": packing.lengths}
     if packing.ids.is_cuda and torch.is_autocast_enabled("cuda"):  # flash kernels take half precision alone
         rows = {"row_ends": packing.ends, "longest": max(packing.lengths)}
+    elif packing.grid is not None:
+        ids, positions, cells = packing.grid
+        out = trunk(input_ids=ids, position_ids=positions, use_cache=False, return_dict=True)
+        return out.last_hidden_state.flatten(0, 1).index_select(0, cells)
     out = trunk(input_ids=packing.ids, position_ids=packing.positions, use_cache=False, return_dict=True, **rows)
     return out.last_hidden_state[0]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from leaderboards.playing import placed
 from lmrl_envs.core import Episode, EpisodeKey, Turn, clean
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.evaluate import EvalResult
@@ -44,7 +45,7 @@ def measure(
     curve = []
     if run["agent"] == "bc" and algorithm is not None and result.decoding.get("temperature") == 1.0:
         parents = list(dict.fromkeys(episode.info["parent"] for episode in result.examples))[:PARENTS]
-        task = cast("RedditTask", make_task(result.env_id, **result.env_kwargs))
+        task = cast("RedditTask", make_task(result.env_id, **placed(result.env_id, result.env_kwargs)))
         curve = [row._asdict() for row in best_of_n(replies(algorithm, task, parents, max(SIZES)))]
     return {
         "gap": gap(result.examples),
@@ -94,7 +95,7 @@ def held_out(result: EvalResult) -> dict[str, float] | None:
     if result.env_kwargs.get("reward_model", "bundled") not in BUNDLED:
         return None
     target = TARGETS[result.env_kwargs.get("reward", "toxicity")]
-    twin = load_reward_model(_HELD_OUT, target)
+    twin = load_reward_model(_HELD_OUT, target, device="auto")
     parents = [episode.info["parent"] for episode in result.examples]
     levels = twin.score(parents, [episode.turns[-1].text for episode in result.examples]).argmax(1)
     own = [episode.info["level"] for episode in result.examples]

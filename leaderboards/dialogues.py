@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from leaderboards.playing import placed
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.evaluate import EvalResult
@@ -57,15 +58,16 @@ def measure(
     }
     guessers: dict[str, dict[str, float]] = {}
     shares: list[list[float]] = []
-    for name in dict.fromkeys((result.env_kwargs.get("guesser", "default"), "held-out")):
-        task = cast("VisualDialogueTask", make_task(result.env_id, **{**result.env_kwargs, "guesser": name}))
+    env_kwargs = placed(result.env_id, result.env_kwargs)
+    for name in dict.fromkeys((env_kwargs.get("guesser", "default"), "held-out")):
+        task = cast("VisualDialogueTask", make_task(result.env_id, **{**env_kwargs, "guesser": name}))
         found = replayed(task.pools, result.examples)
         guessers[name] = {
             "caption": float(np.mean([row[0] for row in found])),
             "end": float(np.mean([row[-1] for row in found])),
         }
         shares = shares or found
-    task = cast("VisualDialogueTask", make_task(result.env_id, **result.env_kwargs))
+    task = cast("VisualDialogueTask", make_task(result.env_id, **env_kwargs))
     games = [
         {
             "scene": _scene(episode),

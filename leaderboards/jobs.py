@@ -45,8 +45,6 @@ class Job:
     needs: tuple[Path, ...]
     published: Path
     seconds: float
-    together: str | None = None
-    """Runs with the same name here share a process."""
 
     @property
     def key(self) -> str:
@@ -55,6 +53,11 @@ class Job:
     @property
     def title(self) -> str:
         return f"{self.run['agent']} on {self.run['task']['name']}, seed {self.run['seed']}"
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether it runs code that is not this library's."""
+        return self.run["kind"] in ("agent", "player") and self.run["source_hash"] is not None
 
     @property
     def result(self) -> Path:
@@ -156,7 +159,6 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
                     tuple(needed.values()),
                     published=results / place.with_name(f"{place.name}.json"),
                     seconds=_seconds(suite, starts, contestant, shared=origin is not None),
-                    together=task.name if suite.one_process else None,
                 )
     return list(jobs.values())
 

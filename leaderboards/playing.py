@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,12 +14,15 @@ from leaderboards.studies import STUDIES
 from lmrl_envs.core import EpisodeKey, Turn
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.evaluate import EvalResult, evaluate
+from lmrl_envs.registration import find_task, load_attribute
 
 if TYPE_CHECKING:
     from agents.trainer import Algorithm
 
 EXAMPLES = 16
 """Episodes of a result that are kept whole."""
+PLAYERS_ON_CARD = 1024
+"""Rows of a player that is no network, in a task whose networks are on a card."""
 
 
 def play_decoded(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, EvalResult]:
@@ -35,11 +39,30 @@ def play(run: Mapping[str, Any], policy: Any, **changed: Any) -> EvalResult:
     how = {name: run["evaluation"][name] for name in ("episodes", "repeats", "seed", "batch_size")} | changed
     if fitting := getattr(policy, "fitting_rows", None):  # a card has room for more; draws do not depend on it
         how["batch_size"] = fitting(on_cpu=how["batch_size"])
+    elif on_card():
+        how["batch_size"] = max(how["batch_size"], PLAYERS_ON_CARD)
     how["keep_examples"] = sys.maxsize if task["env_id"] in STUDIES else EXAMPLES
-    result = evaluate(policy, task["env_id"], env_kwargs=task["env_kwargs"], on_error="record", progress=False, **how)
+    env_kwargs = placed(task["env_id"], task["env_kwargs"])
+    result = evaluate(policy, task["env_id"], env_kwargs=env_kwargs, on_error="record", progress=False, **how)
     if not result.returns:
         raise RuntimeError(f"the policy gave up all {len(result.errors)} episodes, the first with {result.errors[0]}")
     return labelled(run, result)
+
+
+def on_card() -> bool:
+    """Whether networks run on a card here."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_available()
+
+
+def placed(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's arguments, with its networks on the card where there is one.
+
+    A result is the same run wherever it was made, so that its `env_kwargs` do not say so.
+    """
+    task = load_attribute(find_task(env_id).factory)
+    choices = {"device": "auto"} if "device" in inspect.signature(task).parameters else {}
+    return {**choices, **env_kwargs}
 
 
 def labelled(run: Mapping[str, Any], result: EvalResult) -> EvalResult:
@@ -47,6 +70,7 @@ def labelled(run: Mapping[str, Any], result: EvalResult) -> EvalResult:
     task = run["task"]
     return dataclasses.replace(
         result,
+        env_kwargs=task["env_kwargs"],
         agent=run["agent"],
         training_seed=run["seed"] if run["seeded"] else None,
         dataset_id=task["dataset"],

@@ -1,14 +1,14 @@
 """`python -m leaderboards.run --suite quick`: trains and scores every agent of a suite, then writes its page.
 
-Each run is a process of its own, with one thread, and writes one JSON. Finished runs are skipped, a broken one is
-reported and the others go on, Ctrl-C saves the state of those at work; the same command goes on from there.
+Worker processes, of one thread each, do one run after the other, and each run writes one JSON. Finished runs are
+skipped, a broken one is reported and the others go on, Ctrl-C saves the state of those at work; the same command goes
+on from there.
 `--dry-run` tells what is left to do and how long it takes; `--publish` keeps the results of a frozen suite in the
 repository, each as it is finished.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, NoReturn
+from typing import IO, Annotated, NoReturn, cast
 
 import typer
 from filelock import FileLock, Timeout
@@ -34,7 +34,7 @@ from leaderboards.suite import Agent, Checkpoint, Contestant, Player, Suite
 from leaderboards.suites import get_suite
 from lmrl_envs.errors import LmrlError, unknown_name
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.1
 CHAT_URL = "https://api.openai.com/v1"
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -99,48 +99,34 @@ def execute(
     """
     waiting = unfinished(jobs)
     failed: list[Job] = []
-    running: dict[subprocess.Popen[bytes], list[Job]] = {}  # what each process has left to do, in order
-    with Screen(console) as screen:
+    with Screen(console) as screen, Workers(processes, console) as workers:
         for job in jobs:
             if job not in waiting:
                 screen.line(job, "finished before", style="dim")
                 _keep(job, keep, screen)
-        try:
-            while waiting or running:
-                for job in list(waiting):
-                    if job not in waiting:  # it went along with another
-                        continue
-                    if any(other.folder in job.needs for other in failed):
-                        waiting.remove(job)
-                        failed.append(job)
-                        screen.line(job, "not begun", "what it starts from is broken", style="red")
-                    elif len(running) < processes and not _unmet(job, waiting, running):
-                        batch = [
-                            other for other in waiting if other is job or other.together == job.together is not None
-                        ]
-                        waiting = [other for other in waiting if other not in batch]
-                        running[_start(batch)] = batch
-                        screen.begin(batch[0])
-                time.sleep(POLL_SECONDS)
-                for process, batch in list(running.items()):
-                    ended = process.poll() is not None
-                    while batch and (ended or _settled(batch[0])):
-                        job = batch.pop(0)
-                        screen.end(job)
-                        if job.done_here():
-                            screen.line(job, "done", _scores(job), style="green")
-                            _keep(job, keep, screen)
-                        else:
-                            failed.append(job)
-                            screen.line(job, "broken", _reason(job, process.returncode), style="red")
-                        if batch:
-                            screen.begin(batch[0])
-                    if ended:
-                        del running[process]
-                screen.refresh()
-        except KeyboardInterrupt:
-            _interrupt(running, console)
-            raise
+        while waiting or workers.at_work():
+            ahead = {job.folder for job in (*waiting, *workers.at_work())}
+            broken = {job.folder for job in failed}
+            for job in list(waiting):
+                if not broken.isdisjoint(job.needs):
+                    waiting.remove(job)
+                    failed.append(job)
+                    broken.add(job.folder)
+                    screen.line(job, "not begun", "what it starts from is broken", style="red")
+                elif workers.free() and ahead.isdisjoint(job.needs):
+                    waiting.remove(job)
+                    workers.begin(job)
+                    screen.begin(job)
+            time.sleep(POLL_SECONDS)
+            for job, code in workers.ended():
+                screen.end(job)
+                if job.done_here():
+                    screen.line(job, "done", _scores(job), style="green")
+                    _keep(job, keep, screen)
+                else:
+                    failed.append(job)
+                    screen.line(job, "broken", _reason(job, code), style="red")
+            screen.refresh()
     return failed
 
 
@@ -153,47 +139,114 @@ def _keep(job: Job, keep: Callable[[Job], None] | None, screen: Screen) -> None:
         screen.line(job, "not published", str(error), style="red")
 
 
-def _unmet(job: Job, waiting: Sequence[Job], running: dict[subprocess.Popen[bytes], list[Job]]) -> bool:
-    return any(other.folder in job.needs for other in (*waiting, *itertools.chain(*running.values())))
+class Workers:
+    """Processes that do one run after the other, so that what takes seconds to import and to load is there once.
 
+    A process that dies takes the run with it that it was at, and no other. A stranger's code gets a process of its
+    own, since nobody knows what it leaves behind.
+    """
 
-def _with_those_of_its_process(job: Job, waiting: Sequence[Job]) -> list[Job]:
-    return [other for other in waiting if other is job or (job.together and other.together == job.together)]
+    def __init__(self, most: int, console: Console) -> None:
+        self.most, self.console = most, console
+        self._busy: dict[subprocess.Popen[bytes], Job] = {}
+        self._idle: list[subprocess.Popen[bytes]] = []
 
+    def __enter__(self) -> Workers:
+        return self
 
-def _settled(job: Job) -> bool:
-    """Whether a run among several of a process has ended, well or not."""
-    return (job.folder / "error.txt").exists() or job.done_here()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        for process in self._idle:
+            _dismiss(process)
+        if kind is not None:
+            self._interrupt()
+        for process in self._idle:
+            process.wait()
 
+    def at_work(self) -> list[Job]:
+        """The runs that have begun and not ended."""
+        return list(self._busy.values())
 
-def _start(batch: Sequence[Job]) -> subprocess.Popen[bytes]:
-    for job in batch:
+    def free(self) -> bool:
+        """Whether one more can begin."""
+        return len(self._busy) < self.most
+
+    def begin(self, job: Job) -> None:
+        """Gives a run to a process that is idle, or to a new one."""
         job.prepare()
+        process = None
+        while self._idle and not job.is_strange and process is None:
+            process = self._idle.pop()
+            if process.poll() is not None or not _told(process, job):
+                process = None  # it died between two runs
+        if process is None:
+            process = _start(job)
+            _told(process, job)
+        self._busy[process] = job
+
+    def ended(self) -> list[tuple[Job, int | None]]:
+        """The runs that have ended since the last call, with the exit code of a process that ended with its run."""
+        over = []
+        for process, job in list(self._busy.items()):
+            code = process.poll()
+            if code is None and not _answer(process):
+                continue
+            del self._busy[process]
+            over.append((job, code))
+            if code is None and not job.is_strange:
+                self._idle.append(process)
+            else:
+                _dismiss(process)
+        return over
+
+    def _interrupt(self) -> None:
+        """Asks the runs at work to save their state and waits for them; a second Ctrl-C kills them."""
+        self.console.print(f"stopping: {len(self._busy)} at work save their state (Ctrl-C again: at once, without)")
+        try:
+            for process in self._busy:
+                process.send_signal(signal.SIGINT)
+            for process in self._busy:
+                process.wait()
+        except KeyboardInterrupt:
+            for process in self._busy:
+                process.kill()
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
     # One thread a process, since the processes share the cores; a session of its own, so that the terminal's Ctrl-C
     # reaches a run once, through us.
     environment = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **os.environ}
-    with (batch[0].folder / "log.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "leaderboards.worker", *(str(job.folder) for job in batch)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
+    with (job.folder / "log.txt").open("ab") as log:  # until the worker opens the log of each run itself
+        process = subprocess.Popen(
+            [sys.executable, "-m", "leaderboards.worker"],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
             start_new_session=True,
         )
+    os.set_blocking(cast("IO[bytes]", process.stdout).fileno(), False)
+    return process
 
 
-def _interrupt(running: dict[subprocess.Popen[bytes], list[Job]], console: Console) -> None:
-    """Asks the runs at work to save their state and waits for them; a second Ctrl-C kills them."""
-    console.print(f"stopping: {len(running)} at work save their state (Ctrl-C again: at once, without)")
+def _told(process: subprocess.Popen[bytes], job: Job) -> bool:
+    """Whether the process was there to be told what to do."""
     try:
-        for process in running:
-            process.send_signal(signal.SIGINT)
-        for process in running:
-            process.wait()
-    except KeyboardInterrupt:
-        for process in running:
-            process.kill()
+        cast("IO[bytes]", process.stdin).write(f"{job.folder}\n".encode())
+    except OSError:
+        return False
+    return True
+
+
+def _answer(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process says that its run has ended."""
+    return bool(cast("IO[bytes]", process.stdout).read(1))
+
+
+def _dismiss(process: subprocess.Popen[bytes]) -> None:
+    """A worker ends where its input ends."""
+    for pipe in (process.stdin, process.stdout):
+        cast("IO[bytes]", pipe).close()
 
 
 def _reason(job: Job, code: int | None) -> str:

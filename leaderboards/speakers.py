@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from leaderboards.players import random_word
+from leaderboards.playing import placed
 from lmrl_envs.core import EpisodeKey, Policy, Turn
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.policies import RandomPolicy, ScriptedPolicy
@@ -57,7 +58,7 @@ def best_list(
     At each place it takes the question among the most frequent ones that earns most, counting as earned too what the
     image has come forward: the share of the way from the caption's rank to half of it, in halvings.
     """
-    task: Any = make_task(env_id, **{**env_kwargs, "part": "validation"})
+    task: Any = make_task(env_id, **{**placed(env_id, env_kwargs), "part": "validation"})
     rngs = [np.random.default_rng([_ROOT, number]) for number in range(episodes)]
     states = [reply.state for reply in task.start(rngs)]
     questions, asked, played = _frequent(data, candidates), list[str](), 0
@@ -83,7 +84,7 @@ def best_constant(
 
     Each candidate, a random comment with the best logged reward, answers 32 comments, and the best eight `episodes`.
     """
-    task: Any = make_task(env_id, **{**env_kwargs, "part": "validation"})
+    task: Any = make_task(env_id, **{**placed(env_id, env_kwargs), "part": "validation"})
     rng = np.random.default_rng(_ROOT)
     best = np.flatnonzero(data.returns == data.returns.max())
     rows = rng.choice(best, size=min(candidates, len(best)), replace=False).tolist()

@@ -58,8 +58,6 @@ class Grid:
     final_seeds: tuple[int, ...] = (1, 2, 3)
     tokens_per_second: float = 10_000
     episodes_per_second: float = 10.0
-    one_process: bool = False
-    """As of a suite."""
     paper: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     """Best score and standard deviation of agents as published, on other data."""
 
@@ -83,7 +81,6 @@ class Grid:
             evaluation=Evaluation(  # other seeds, where the task has no parts
                 episodes=self.trial_episodes if trying else self.final_episodes, seed=1 if trying else 0
             ),
-            one_process=self.one_process,
         )
 
     def all_trials(self) -> list[Agent]:

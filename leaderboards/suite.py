@@ -153,8 +153,7 @@ class Suite:
     `pairs` are the orderings that the suite asks about, `margin` the difference in return below which two agents count
     as tied (`margins`: on tasks where it is another), all named before anything is trained. `checkpoints` maps tasks on
     which nobody is trained to folders that have an exported agent of each name of the suite's. Where `frozen`, the
-    suite no longer changes, and its results can be published. With `one_process`, the runs of a task are done one after
-    the other in one process, which saves the seconds that each takes to start.
+    suite no longer changes, and its results can be published.
     """
 
     name: str
@@ -171,7 +170,6 @@ class Suite:
     margins: Mapping[str, float] = field(default_factory=dict)
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
-    one_process: bool = False
 
     def only(self, tasks: Sequence[str]) -> Suite:
         """The suite with the tasks of these names or environments alone; all of them where none is named.

@@ -135,7 +135,6 @@ SUITES = {
             references=(_UNIFORM,),
             seeds=(0,),
             evaluation=Evaluation(episodes=16),
-            one_process=True,
         ),
         Suite(
             name="wordle-cpu",

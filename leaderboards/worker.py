@@ -1,12 +1,16 @@
-"""Runs in a process of their own: each trains where there is something to train, plays, writes `result.json`.
+"""A process that does runs: each trains where there is something to train, plays, writes `result.json`.
 
-`python -m leaderboards.worker <folder> ...` does what each folder's `run.json` says, one after the other. Exit codes: 0
-done; 1 one is broken, with the traceback in its `error.txt`; 130 interrupted, with the state of the training saved.
+`python -m leaderboards.worker` reads folders, one a line, and does what each one's `run.json` says, one after the
+other; it says a dot when one has ended. A broken one has its traceback in `error.txt`; what else a run says stands in
+its `log.txt`. A run's result does not depend on what the process did before. Exit codes: 0 where its input ends, 130
+interrupted, with the state of the training saved.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
+import gc
 import json
 import math
 import os
@@ -258,8 +262,6 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], Done]] = {
 def _needed(folder: Path, agent: str) -> tuple[Path, dict[str, Any]]:
     """Checkpoint and result of another agent's run with the same task and seed."""
     other = folder.parents[1] / path_safe(agent) / folder.name
-    if not (other / "result.json").exists():  # of a run before this one in the same process
-        raise FileNotFoundError(f"what it starts from is broken: there is no result of {agent}")
     record = json.loads((other / "result.json").read_text(encoding="utf-8"))
     return other / record["train"]["checkpoint"], record
 
@@ -282,20 +284,51 @@ def _stop_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def main(*folders: Path) -> int:
-    """Runs and returns the exit code."""
+def begin_afresh() -> None:
+    """Sets what one run could leave to the next as it is in a new process, and gives memory back."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return
+    torch.seed()
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _write_into(log: Path) -> None:
+    """Sends what this process says from now on, and what libraries in it say, to the end of a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def main() -> int:
+    """Does the runs that the standard input names and returns the exit code."""
+    faulthandler.enable()  # a crash in a library says where
     threading.Thread(target=_stop_with, args=(os.getppid(),), daemon=True).start()
-    code = 0
-    for folder in folders:
-        try:
-            perform(folder)
-        except KeyboardInterrupt:
-            return 130
-        except Exception:  # whatever a run raises is reported, and the others go on
-            write_atomic(folder / "error.txt", traceback.format_exc())
-            code = 1
-    return code
+    folders, answers = os.fdopen(os.dup(0), encoding="utf-8"), os.dup(1)
+    with open(os.devnull) as nothing:  # to be read by what a run brings along
+        os.dup2(nothing.fileno(), 0)
+    try:
+        for line in folders:
+            folder = Path(line.rstrip("\n"))
+            _write_into(folder / "log.txt")
+            try:
+                perform(folder)
+            except Exception:  # whatever a run raises is reported, and the others go on
+                write_atomic(folder / "error.txt", traceback.format_exc())
+            begin_afresh()
+            os.write(answers, b".")
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:])))
+    sys.exit(main())

@@ -342,12 +342,12 @@ def open_corpus(name: str | Path) -> Corpus:
     Raises:
         ValueError: there is no such folder.
     """
-    return SceneCorpus() if str(name) == "scenes" else _opened(str(Path(name).expanduser().resolve()))
+    return _opened(None if str(name) == "scenes" else str(Path(name).expanduser().resolve()))
 
 
 @cache
-def _opened(folder: str) -> VisDialCorpus:
-    return VisDialCorpus(Path(folder))
+def _opened(folder: str | None) -> Corpus:
+    return SceneCorpus() if folder is None else VisDialCorpus(Path(folder))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,12 @@ class Pools:
         scores = self.guesser.evidence_sums(said)[:, 0] @ vectors.T
         first_ranks = ranks_of(scores, torch.arange(len(images), device=self.device))
         return Pool(tuple(images), *looked, vectors, first_ranks)
+
+
+@lru_cache(maxsize=8)
+def open_pools(corpus: Corpus, guesser: Guesser, kind: str, size: int, device: torch.device) -> Pools:
+    """The pools of a corpus under one guesser, shared by the tasks of a process: making them takes seconds."""
+    return Pools(corpus, guesser, kind, size, device)
 
 
 def ranks_in(pools: Sequence[Pool], images: Sequence[int], evidence: Tensor) -> list:

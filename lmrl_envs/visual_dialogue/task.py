@@ -19,7 +19,7 @@ from lmrl_envs.visual_dialogue import oracle as bayes
 from lmrl_envs.visual_dialogue.answerer import Asked
 from lmrl_envs.visual_dialogue.bundled import GUESSERS, WEIGHTS
 from lmrl_envs.visual_dialogue.corpora import PoolName, Rounds, SceneCorpus, Truth, open_corpus
-from lmrl_envs.visual_dialogue.pools import Pool, Pools, load_answerer, load_guesser, ranks_in
+from lmrl_envs.visual_dialogue.pools import Pool, load_answerer, load_guesser, open_pools, ranks_in
 from lmrl_envs.visual_dialogue.rewards import Match, Reward, check, ends, fined_share, name_of, percentile, turn_reward
 from lmrl_envs.visual_dialogue.scenes import PARTS, Part, scene
 
@@ -136,7 +136,7 @@ class VisualDialogueTask(TextTask[DialogueState]):
         self.answerer = load_answerer(self.corpus.weights, self.device)
         self.guesser = load_guesser(self.corpus.weights, guesser, self.device)
         kind, size = ("random", pool) if isinstance(pool, int) else (pool, POOL_SIZE)
-        self.pools = Pools(self.corpus, self.guesser, kind, size, self.device)
+        self.pools = open_pools(self.corpus, self.guesser, kind, size, self.device)
         self.reward, self.match, self.oracle, self.part = reward, match, oracle, part
         self.rounds = self.max_turns = rounds
         self._exact: dict[tuple[PoolName, int], bayes.Pool] = {}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.batch import pack
+from agents.batch import agent_tokens, pack
 from agents.model import ValueHead, causal_lm, context_length, hidden_states, trunk_of
 from agents.trainer import Algorithm, TrainConfig
 from tests.agents.games import NANO, batch_of, left_padded
@@ -31,6 +31,20 @@ def test_packed_states_are_those_of_each_row_by_itself(model, tokenizer, rows):
     expected = torch.cat([plain_states(trunk, torch.tensor(row.ids)) for row in rows])
     for batch in (batch_of(rows), left_padded(batch_of(rows))):
         assert torch.allclose(hidden_states(trunk, pack(batch)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [NANO, LLAMA], ids=["gpt2", "llama"])
+def test_states_on_a_card_are_those_of_packed_rows(model, tokenizer, rows):
+    """There trunks run on padded rows, and what is read off a batch is worked out in the host's memory."""
+    trunk = trunk_of(causal_lm(model, tokenizer, seed=3)).eval()
+    for batch in (batch_of(rows), left_padded(batch_of(rows))):
+        packing = pack(batch._replace(host=batch))
+        assert packing.grid is not None
+        assert torch.allclose(hidden_states(trunk, packing), hidden_states(trunk, pack(batch)), atol=1e-5)
+        for one, other in zip(
+            agent_tokens(batch._replace(host=batch), packing), agent_tokens(batch, packing), strict=True
+        ):
+            assert torch.equal(one, other)
 
 
 def test_gradients_through_packing_are_those_of_each_row_by_itself(tokenizer, rows):

@@ -9,7 +9,7 @@ import torch
 
 from agents.bc import BC
 from agents.ilql import ILQL
-from agents.optimizers import make_optimizer, trunk_matrices
+from agents.optimizers import BatchedMuon, make_optimizer, trunk_matrices
 from agents.tokenizers import tokenizer_for
 from agents.trainer import train
 from lmrl_envs.datasets import load_dataset
@@ -48,6 +48,25 @@ def test_a_step_of_muon_is_orthogonal_and_as_large_as_a_step_of_adamw(games) -> 
         singular = torch.linalg.svdvals(new.detach() - old) / (0.01 * 0.2 * max(old.shape) ** 0.5)
         assert singular.min() > 0.3
         assert singular.max() < 1.3
+
+
+def test_a_batch_of_matrices_moves_as_each_would_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 24), (8, 8), (8, 32), (32, 8), (8, 24)]
+    first = [torch.randn(shape, generator=generator) for shape in shapes]
+    alone, batched = ([torch.nn.Parameter(matrix.clone()) for matrix in first] for _ in range(2))
+    settings = {"lr": 0.01, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    optimizers = torch.optim.Muon(alone, **settings), BatchedMuon(batched, **settings)
+    for _ in range(4):
+        for one, other in zip(alone, batched, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, before in zip(alone, batched, first, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=0)
+        assert (one - before).abs().max() > 0.01
+    assert optimizers[1].state_dict()["state"].keys() == optimizers[0].state_dict()["state"].keys()
 
 
 def test_training_with_muon_resumes_to_the_bit(games, tmp_path: Path) -> None:

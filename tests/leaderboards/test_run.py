@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,13 @@ class BadConstructor(Constant):
 class BadAct:
     def act(self, histories):
         raise ZeroDivisionError("in act")
+
+
+class Tells(Constant):
+    def __init__(self):
+        import os
+
+        os.system("echo process")
 
 
 class Leaves:
@@ -209,23 +217,45 @@ def test_what_starts_from_a_broken_run_is_not_begun(folder, monkeypatch):
     assert "what it starts from is broken" in done.output
 
 
-def test_runs_of_a_task_can_share_a_process(folder, monkeypatch):
-    """Each has its own result; one that breaks in the middle leaves the others as they are."""
-    broken = Player("broken", "strangers:BadAct")
-    players = (TINY.references[0], broken, Player("constant", "strangers:Constant"))
-    monkeypatch.setitem(suites.SUITES, "tiny", replace(TINY, references=players, one_process=True))
-    done = command()
+def test_one_process_does_many_runs_and_strangers_get_their_own(folder, monkeypatch):
+    """Each has its own result and log; one that breaks leaves the others as they are."""
+    players = (TINY.references[0], Player("told", "strangers:Tells"), Player("broken", "strangers:BadAct"))
+    wrong = Agent("wrong", "bc", {"tokens_per_batch": 8})
+    agents = (TINY.agents[0], wrong, TINY.agents[1])
+    monkeypatch.setitem(suites.SUITES, "tiny", replace(TINY, agents=agents, references=players))
+    done = command("--jobs", "1")
     assert done.exit_code == 1
     lines = [line.split()[:2] for line in done.output.splitlines() if line.startswith(("begun", "done", "broken"))]
-    names = ["bc", "ilql", "random", "broken", "constant"]
-    ends = ["broken" if name == "broken" else "done" for name in names]
+    names = ["bc", "wrong", "ilql", "random", "told", "broken"]
+    ends = ["broken" if name in ("wrong", "broken") else "done" for name in names]
     assert lines == [pair for name, end in zip(names, ends, strict=True) for pair in (["begun", name], [end, name])]
-    assert "ZeroDivisionError: in act" in done.output
-    assert result(folder, "ilql")["run"]["needs"] == {"bc": result(folder, "bc")["run"]["key"]}
-    logs = sorted(path.parent.parent.name for path in (folder / "runs").rglob("log.txt"))
-    assert logs == ["bc"]  # of the one process, with its first run
-    again = command()
+    logs = {path.parent.parent.name: path.read_text() for path in (folder / "runs").rglob("log.txt")}
+    assert set(logs) == set(names)
+    assert "process" in logs["told"]
+    assert all("process" not in text for name, text in logs.items() if name != "told")
+    again = command("--jobs", "1")
     assert again.output.count("finished before") == 4
+
+
+def test_a_killed_worker_takes_one_run_with_it_and_is_replaced(folder, monkeypatch):
+    long = Agent("long", "bc", tokens=100_000_000)
+    monkeypatch.setitem(suites.SUITES, "tiny", replace(TINY, agents=(TINY.agents[0], long, TINY.agents[1])))
+
+    def kill() -> None:
+        saved = folder / "runs/tiny/wordle/long/seed0/train/training.safetensors"
+        deadline = time.monotonic() + 60
+        while not saved.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        (worker,) = _workers(folder)
+        os.kill(int(worker), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    done = command("--jobs", "1")
+    killer.join()
+    assert done.exit_code == 1
+    assert "killed by SIGKILL" in done.output
+    assert [line.split()[1] for line in done.output.splitlines() if line.startswith("done")] == ["bc", "ilql", "random"]
 
 
 def test_a_policy_gets_what_it_names_and_runs_once_a_seed_only_if_it_names_the_seed(folder):

@@ -35,7 +35,6 @@ def tiny(**more) -> Grid:
         "trial_episodes": 8,
         "final_episodes": 16,
         "final_seeds": (1, 2),
-        "one_process": True,
     }
     return Grid(**given | more)
 

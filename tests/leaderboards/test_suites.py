@@ -84,7 +84,6 @@ def test_smoke_has_every_agent_and_fifty_steps_of_each(tmp_path):
     assert {agent.algorithm for agent in smoke.agents} == set(ALGORITHMS)
     jobs = plan(smoke, smoke.agents, tmp_path)
     assert {(job.run["config"]["steps"], job.run["config"]["tokens_per_batch"]) for job in jobs} == {(50, 512)}
-    assert {job.together for job in jobs} == {task.name for task in smoke.tasks}
 
 
 def test_quick_is_planned_with_every_setting_and_steps_from_its_budget(tmp_path):

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import agents
 from leaderboards.jobs import plan
 from leaderboards.scores import token_scores
 from leaderboards.suites import Agent, BestOf, Chosen, Evaluation, Looks, Player, Suite, Task
-from leaderboards.worker import perform
+from leaderboards.worker import begin_afresh, perform
 from lmrl_envs.datasets import load_dataset
 from lmrl_envs.evaluate import EvalResult
 
@@ -70,6 +72,22 @@ def test_the_same_suite_and_seed_give_files_that_differ_in_seconds_only(records,
     assert set(again) == {"bc", "ilql", "random"}
     for agent, record in again.items():
         assert without_seconds(record) == without_seconds(records[agent])
+
+
+def test_a_result_does_not_depend_on_what_the_process_did_before(records, tmp_path):
+    suite = replace(EVERYBODY, agents=EVERYBODY.agents[:1], references=())
+    before = torch.get_default_dtype(), torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(before[1] + 1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begin_afresh()
+    try:
+        assert torch.get_default_dtype() == torch.float32
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        (record,) = performed(suite, tmp_path).values()
+    finally:
+        torch.set_num_threads(before[1])
+    assert without_seconds(record) == without_seconds(records["bc"])
 
 
 def without_seconds(value: Any) -> Any:
