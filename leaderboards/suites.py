@@ -221,7 +221,7 @@ SUITES = {
         Suite(
             name="visual-dialogue",
             summary="Questions about an image that is never seen, learned from people of all skills.",
-            tasks=tuple(map(_dialogues, ("standard", "yn", "conservative_yn"))),
+            tasks=tuple(map(_dialogues, ("yn", "conservative_yn", "standard"))),
             training=_MUON,
             tokens=5_000_000,
             agents=(
