@@ -11,18 +11,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from agents.algorithm import Algorithm
 from agents.batch import collate
 from lmrl_envs.core import Episode, Policy, Turn
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.evaluate import rollout
-from lmrl_envs.wordle.behaviours import people
 from lmrl_envs.wordle.exact import decide
 from lmrl_envs.wordle.solvers import ExactTable, Optimal, Rules
 from lmrl_envs.wordle.tabular import opener_share
 from lmrl_envs.wordle.task import WordleTask
+from lmrl_envs.wordle.truth import Truth, agreement, truth
 from lmrl_envs.wordle.words import WORD_LENGTH
 
 BATCH = 256
@@ -50,34 +49,18 @@ def compare(algorithm: Algorithm, validation: TextDataset) -> dict[str, Any]:
     Raises:
         ValueError: the data are not of the people with all answers, whose exact values are known.
     """
-    metadata = validation.metadata
-    if metadata.dataset_id != "wordle/human-v0" or metadata.variant["answers"] != "all":
-        raise ValueError(
-            "exact values are known of wordle/human-v0 with answers='all', "
-            f"got {metadata.dataset_id} with {dict(metadata.variant)}"
-        )
-    task, config = WordleTask(**metadata.env_kwargs), algorithm.config
+    config = algorithm.config
     gamma_turn = config.gamma_turn * config.gamma ** (WORD_LENGTH + 1)  # a word's letters and its end-of-turn token
-    crowd = people(task, metadata.variant["mix"], gamma_turn=gamma_turn)
-    best = ExactTable(task, Optimal(Rules.of(task), gamma_turn=gamma_turn))
-
-    exact: dict[tuple[str, ...], tuple[float, float]] = {}
-    rows = []  # of each logged turn: its number from 1, Q, Q*, Q of the people
-    for episode, Q in zip(validation, end_of_turn_q(algorithm, validation), strict=True):
-        for turn, q in enumerate(Q):
-            history, guess = episode.turns[: 2 * turn], episode.turns[2 * turn].text
-            key = (*(said.text for said in history), guess)
-            if key not in exact:
-                exact[key] = best.q(history, guess), crowd.q(history, guess)
-            rows.append((turn + 1, q, *exact[key]))
-    table = np.array(rows)
-    turns = np.unique(table[:, 0]).astype(int).tolist()
+    exact = truth(validation, gamma_turn=gamma_turn)
+    q = np.concatenate(end_of_turn_q(algorithm, validation))
     return {
         "gamma_turn": gamma_turn,
-        "distinct": len(exact),
-        **_agreement(table),
-        "by_turn": [{"turn": turn, **_agreement(table[table[:, 0] == turn])} for turn in turns],
-        "regret": _regret(algorithm.policy(temperature=0.0), validation, task),
+        "distinct": exact.distinct,
+        **_agreement(q, exact),
+        "by_turn": [
+            {"turn": turn, **_agreement(q, exact, exact.turn == turn)} for turn in np.unique(exact.turn).tolist()
+        ],
+        "regret": _regret(algorithm.policy(temperature=0.0), validation),
     }
 
 
@@ -116,22 +99,20 @@ def end_of_turn_q(algorithm: Algorithm, episodes: Iterable[Episode]) -> list[np.
     return found
 
 
-def _agreement(table: np.ndarray) -> dict[str, Any]:
-    """Of logged turns, rows of turn, Q, Q*, Q of the people."""
-    q = table[:, 1]
-    report: dict[str, Any] = {"turns": len(table), "q": float(q.mean())}
-    for name, exact in (("optimum", table[:, 2]), ("people", table[:, 3])):
-        constant = np.ptp(q) == 0 or np.ptp(exact) == 0
-        report[name] = {
-            "q": float(exact.mean()),
-            "rmse": float(np.sqrt(np.square(q - exact).mean())),
-            "spearman": None if constant else float(spearmanr(q, exact).statistic),
-        }
-    return report
+def _agreement(q: np.ndarray, exact: Truth, of: np.ndarray | slice = slice(None)) -> dict[str, Any]:
+    """Of the logged turns `of`: their number, their mean Q, and how well it agrees with both exact ones."""
+    q = q[of]
+    return {
+        "turns": len(q),
+        "q": float(q.mean()),
+        "optimum": agreement(q, exact.optimum[of]),
+        "people": agreement(q, exact.people[of]),
+    }
 
 
-def _regret(policy: Policy, validation: TextDataset, task: WordleTask) -> dict[str, Any]:
+def _regret(policy: Policy, validation: TextDataset) -> dict[str, Any]:
     """V* - Q* of a deterministic policy's guesses; lists have one entry for each turn."""
+    task = WordleTask(**validation.metadata.env_kwargs)
     best = ExactTable(task, Optimal(Rules.of(task)))
     count, logged, own = np.zeros((3, task.max_guesses))
     histories = Counter(episode.turns[:end] for episode in validation for end in range(0, len(episode.turns), 2))

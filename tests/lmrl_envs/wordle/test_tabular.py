@@ -10,8 +10,9 @@ from data_scripts import tabular_backup
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import DatasetMetadata, load_dataset, write_dataset
 from lmrl_envs.wordle.rules import feedback
-from lmrl_envs.wordle.tabular import LoggedTree, backups, expectiles, opener_share
+from lmrl_envs.wordle.tabular import STATES, LoggedStates, backups, expectiles, fits, opener_share
 from lmrl_envs.wordle.task import WordleTask
+from lmrl_envs.wordle.truth import truth
 
 WORDS = ("fight", "light", "might")
 
@@ -59,19 +60,20 @@ def test_expectiles_lie_between_0_and_1(tau):
         expectiles(np.zeros(1), np.ones(1), np.zeros(1, np.int64), tau)
 
 
-def test_the_tree_counts_what_was_logged(logged):
-    tree = LoggedTree(logged)
+def test_what_was_logged_is_counted(logged):
+    tree = LoggedStates(logged)
     assert tree.words == ["fight", "light", "might", "might", "light", "fight"]
     assert tree.state.tolist() == [0, 1, 2, 1, 0, 3]
     assert tree.count.tolist() == [5, 3, 1, 1, 2, 1]
     assert tree.reward.tolist() == [-4, -1, 0, 0, -1, 0]
-    assert tree.parent.tolist() == [-1, 0, 1, 4]
-    assert tree.visits.tolist() == [7, 4, 1, 1]
     assert tree.depth.tolist() == [0, 1, 2, 1]
+    assert list(zip(tree.pair, tree.following, tree.times, strict=True)) == [(0, 1, 4), (1, 2, 1), (4, 3, 1)]
+    assert tree.pairs([*game("might", "fight", "light", "might").turns]) == [0, 1, 2]
+    assert tree.pairs([*game("might", "fight", "fight", "might").turns]) == [0, -1, -1]
 
 
 def test_backups_by_hand(logged):
-    tree = LoggedTree(logged)
+    tree = LoggedStates(logged)
     # After fight: Q(light) = -1/3, three times, and Q(might) = 0, once: tau (0 - v) = (1 - tau) 3 (v + 1/3).
     for tau, gamma_turn in ((0.5, 1.0), (0.9, 0.95)):
         v = -(1 - tau) / (3 - 2 * tau)
@@ -80,8 +82,62 @@ def test_backups_by_hand(logged):
     assert tree.openers(tree.backup(0.5, 1.0)) == pytest.approx({"fight": -1.0, "light": -0.5})
 
 
+def test_a_backup_by_letters_by_hand(tmp_path):
+    """light and liked share their first two letters, might has its own; of all, fuzzy says the same: nothing."""
+    guesses = [("light", "light"), ("liked", "light", "liked"), ("liked", "liked")]
+    guesses += [("might", "light", "might"), ("light", "might", "light"), ("light", "liked", "light")]
+    games = [game(answer, "fuzzy", *rest) for answer, *rest in guesses]
+    about = DatasetMetadata("Wordle-v0", {"words": [*WORDS, "fuzzy", "liked"]})
+    tree = LoggedStates(write_dataset(tmp_path / "games.parquet", games, about))
+    (fuzzy,) = np.flatnonzero(tree.state == 0)
+    light, liked, might = -2 / 3, -1 / 2, -1
+    li = expectile([light, liked], 0.9, weights=[3, 2])
+    by_letters, by_words = (tree.backup(0.9, 1.0, letters=letters)[fuzzy] for letters in (True, False))
+    assert by_letters == pytest.approx(-1 + expectile([li, might], 0.9, weights=[5, 1]))
+    assert by_words == pytest.approx(-1 + expectile([light, liked, might], 0.9, weights=[3, 2, 1]))
+    assert by_letters > by_words
+
+
+def test_states_that_the_hints_leave_the_same_are_one(tmp_path):
+    """Neither order of two wrong words matters to what is left of four; the number of guesses does."""
+    words = ["fight", "light", "might", "night"]
+    games = [
+        game("night", "fight", "light", "might", "night"),
+        game("night", "light", "fight", "night"),
+        game("might", "light", "fight", "night", "might"),
+    ]
+    about = DatasetMetadata("Wordle-v0", {"words": words})
+    data = write_dataset(tmp_path / "games.parquet", games, about)
+    by_board = LoggedStates(data, STATES["board"](data))
+    assert len(by_board.depth) == 1 + 2 + 1 + 2
+    assert len(LoggedStates(data).depth) == 1 + 2 + 2 + 2
+    # With might and night left, might was wrong once, night right once and wrong once.
+    two_left = by_board.state_of(games[0].turns[:4])
+    assert two_left == by_board.state_of(games[1].turns[:4])
+    Q = by_board.backup(0.5, 1.0)
+    found = {by_board.words[pair]: Q[pair] for pair in np.flatnonzero(by_board.state == two_left)}
+    assert found == {"might": -1.0, "night": -0.5}
+    # light, then fight: two lost turns and V = -2/3 of the two words that were tried there three times.
+    assert Q[by_board.pairs(games[1].turns)[0]] == pytest.approx(-2 - 2 / 3)
+
+
+def test_a_table_s_agreement_with_exact_values_on_three_words():
+    data = load_dataset("wordle/human-v0", words=WORDS, mix="wide", games=4000)
+    other = load_dataset("wordle/human-v0", words=WORDS, mix="wide", split="validation", games=200)
+    rows = fits(data, other, truth(other, gamma_turn=0.9), (0.5, 0.99), gamma_turn=0.9)
+    assert [(row.states, row.letters, row.tau) for row in rows] == [
+        (states, letters, tau) for states in STATES for letters in (False, True) for tau in (0.5, 0.99)
+    ]
+    by = {(row.states, row.letters, row.tau): row for row in rows}
+    assert by["board", False, 0.5].known == 1 > by["history", False, 0.5].known > 0.9
+    assert by["board", True, 0.99].optimum["rmse"] < 0.1 < by["board", True, 0.99].people["rmse"]
+    assert by["board and player", False, 0.5].people["rmse"] < 0.1 < by["board and player", False, 0.5].optimum["rmse"]
+    assert by["board and player", False, 0.5].people["spearman"] > by["board", False, 0.5].people["spearman"]
+    assert by["board", True, 0.5].optimum == by["board", False, 0.5].optimum  # the mean of means is the mean
+
+
 def test_the_greedy_policy_of_a_table(logged):
-    tree, task = LoggedTree(logged), WordleTask(words=WORDS)
+    tree, task = LoggedStates(logged), WordleTask(words=WORDS)
     policy = tree.policy(tree.backup(0.5, 1.0), task)
     missed = [Turn("agent", "fight", -1.0), Turn("env", "bgggg")]
     elsewhere = [Turn("agent", "might", -1.0), Turn("env", "bgggg")]
@@ -91,7 +147,7 @@ def test_the_greedy_policy_of_a_table(logged):
 def test_ties_go_to_the_word_logged_more_often(tmp_path):
     games = [game("fight", "fight"), game("light", "light"), game("light", "light")]
     data = write_dataset(tmp_path / "games.parquet", games, DatasetMetadata("Wordle-v0", {"words": WORDS}))
-    tree = LoggedTree(data)
+    tree = LoggedStates(data)
     assert tree.policy(tree.backup(0.5, 1.0), WordleTask(words=WORDS)).act([[]]) == ["light"]
 
 
@@ -135,3 +191,14 @@ def test_the_command_prints_one_row_for_each_tau(capsys):
     with pytest.raises(SystemExit, match="2"):
         tabular_backup.main(["--words", "comon-40"])
     assert "did you mean 'common-40'" in capsys.readouterr().err
+
+
+def test_the_command_prints_agreement_with_exact_values_for_games_of_people(capsys):
+    tabular_backup.main(
+        ["--dataset", "wordle/human-v0", "--words", "common-40", "--games", "300", "--taus", ".5", ".9"]
+    )
+    head, _, columns, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("wordle/human-v0, common-40: 300 games")
+    assert columns.split()[:4] == ["states", "by", "tau", "known"]
+    assert len(rows) == 3 * 2 * 2
+    assert rows[0].split()[:3] == ["history", "words", "0.5"]
