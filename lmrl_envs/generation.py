@@ -20,6 +20,7 @@ NextLogits = Callable[[list[Tensor]], Tensor]
 READ_FREELY = ("cpu",)
 """Devices whose numbers the host reads at once; others would have to be waited for."""
 _ROOM = 32  # columns set aside at a time
+_MASK_ALIGNED = 16  # columns
 _FINISH_CHECK_ON_CARD = 8  # tokens between looks at whether rows have finished: each look waits for the card
 
 
@@ -55,14 +56,16 @@ class KeyValueRows:
         if lengths.device.type in READ_FREELY:
             longest, even = int(lengths.max()), bool((lengths == lengths[0]).all())
         columns = lengths[:, None] + torch.arange(n, device=lengths.device)
-        self._next.start, self._next.columns = longest, None if even else columns
+        self._next.start, self._next.places = longest, None
+        if not even:
+            self._next.places = torch.arange(fed, device=lengths.device)[:, None], columns
         mask = None
         if not (even and dense and (n == 1 or longest == 0)):  # else what attention does without a mask is right
-            mask = (torch.arange(longest + n, device=lengths.device) <= columns[:, :, None])[:, None]
+            mask = self._mask(columns, longest + n)
         inputs = {
             "inputs_embeds" if ids.is_floating_point() else "input_ids": ids,
             "attention_mask": mask,
-            "position_ids": lengths[:, None] + (real.cumsum(1) - 1).clamp(min=0),
+            "position_ids": columns if n == 1 else lengths[:, None] + (real.cumsum(1) - 1).clamp(min=0),
         }
         hidden = [
             trunk(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
@@ -72,6 +75,16 @@ class KeyValueRows:
         self._longest = max(self._longest, longest + n)
         self._even = even and dense and fed == len(self)
         return hidden
+
+    def _mask(self, columns: Tensor, width: int) -> Tensor:
+        """(F, n) columns of the tokens to (F, 1, n, width): each attends to what stands up to its own."""
+        if columns.device.type in READ_FREELY:
+            return (torch.arange(width, device=columns.device) <= columns[:, :, None])[:, None]
+        # On a card as attention's kernels want it, which would otherwise be made again in each layer.
+        wide = -(-width // _MASK_ALIGNED) * _MASK_ALIGNED
+        unseen = torch.arange(wide, device=columns.device) > columns[:, :, None]
+        like = next(self.trunks[0].parameters())
+        return like.new_zeros(unseen.shape).masked_fill_(unseen, -torch.inf)[:, None, :, :width]
 
     @torch.inference_mode()
     def arrange(self, order: Sequence[int | None]) -> None:
@@ -102,10 +115,10 @@ class KeyValueRows:
 
 @dataclass
 class _Columns:
-    """Where the tokens go that are being fed: into `columns`, (R, n); None: into all rows' from `start` on."""
+    """Where the tokens go that are being fed: to `places`, rows (R, 1) and columns (R, n); None: to all from `start`."""
 
     start: int
-    columns: Tensor | None
+    places: tuple[Tensor, Tensor] | None
 
 
 class _Layer(DynamicLayer):
@@ -121,7 +134,7 @@ class _Layer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         rows, heads, n, width = key_states.shape
-        start, columns = self.following.start, self.following.columns
+        start, places = self.following.start, self.following.places
         if not self._room:
             self.lazy_initialization(key_states, value_states)
             self._room = [key_states.new_empty(0, heads, 0, width)] * 2
@@ -129,11 +142,10 @@ class _Layer(DynamicLayer):
         if rows > held or start + n > room:
             self._resize(max(rows, held), max(start + n + _ROOM, room))
         for kept, new in zip(self._room, (key_states, value_states), strict=True):
-            if columns is None:
+            if places is None:
                 kept[:rows, :, start : start + n] = new
             else:
-                row = torch.arange(rows, device=kept.device)[:, None, None]
-                kept[row, torch.arange(heads, device=kept.device)[:, None], columns[:, None]] = new
+                kept.transpose(1, 2)[places] = new.transpose(1, 2)
         self.keys, self.values = (kept[:rows, :, : start + n] for kept in self._room)
         return self.keys, self.values
 
