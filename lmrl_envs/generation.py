@@ -115,7 +115,7 @@ class KeyValueRows:
 
 @dataclass
 class _Columns:
-    """Where the tokens go that are being fed: to `places`, rows (R, 1) and columns (R, n); None: to all from `start`."""
+    """Where the tokens go that are fed: to `places`, rows (R, 1) and columns (R, n), or to all rows from `start` on."""
 
     start: int
     places: tuple[Tensor, Tensor] | None
