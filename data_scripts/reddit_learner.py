@@ -12,6 +12,7 @@ import copy
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -34,6 +35,7 @@ from lmrl_envs.reddit.rewards import LEVELS, Target
 from lmrl_envs.reddit.words import word_features
 
 SAVE_EVERY, LOG_EVERY = 200, 20
+COMMON, COUNTED = 150, 5_000  # so many words, the most frequent of so many comments, are never strange
 POOL = 50  # batches of like length are made of so many batches' comments
 _log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class Batches:
         self.labels = data.labels(target)
         self.lengths = np.array([len(one) + len(other) for one, other in zip(data.parents, data.comments, strict=True)])
         self.matches = shape.parent_words > 0 and any(data.parents)
+        self.common = _common(data.comments[:COUNTED], shape)
 
     def __call__(self, step: int) -> Batch:
         data, config = self.data, self.config
@@ -96,7 +99,7 @@ class Batches:
         said[swapped] = np.roll(rows, 1)[swapped]
         texts = encode([data.parents[row] for row in rows], [data.comments[row] for row in said], self.shape)
         if config.strange:
-            texts = estranged(texts, config.strange, self.shape.buckets, rng)
+            texts = estranged(texts, config.strange, self.common, rng)
         texts = scrambled(texts, config.scrambled, self.shape.buckets, rng)
         return Batch(
             forgetful(texts, config.forgotten, rng) if config.forgotten else texts,
@@ -127,8 +130,9 @@ class Learner(nn.Module):
         """Of a batch, with its side tasks and without."""
         seen = self.network.summary(*to_tensors(batch.texts, device))
         summary = nn.functional.dropout(seen.row, self.config.dropout, self.training)
+        seen = seen._replace(row=summary)
         own = torch.from_numpy(batch.own).to(device)
-        each = cross_entropy(self.network.out(summary), torch.from_numpy(batch.labels).to(device), reduction="none")
+        each = cross_entropy(self.network.logits(seen), torch.from_numpy(batch.labels).to(device), reduction="none")
         main = (each * own).sum() / own.sum().clamp(min=1)
         total = main
         if "match" in self.side:
@@ -216,20 +220,27 @@ def scrambled(texts: Encoded, share: float, buckets: int, rng: np.random.Generat
     return texts._replace(features=np.where(noisy, noise, texts.features))
 
 
-def estranged(texts: Encoded, share: float, buckets: int, rng: np.random.Generator) -> Encoded:
+def estranged(texts: Encoded, share: float, common: np.ndarray, rng: np.random.Generator) -> Encoded:
     """Texts in which a share of the clauses, drawn anew, have some of their words taken for words of other rows.
 
-    How many of a chosen clause's words is uniform from none to all of them. Neither pair of such a word is known.
+    How many of a chosen clause's words is uniform from none to all of them, but for common ones, which stay: they are
+    what a phrase never met is told by. Neither pair of a word that is taken for another one is known.
+
+    Args:
+        common: (buckets,) bool, whether that is the first feature of a common word.
     """
+    buckets = len(common)
     marks = [word_features(mark, buckets)[0] for mark in ".!?"]
-    begins = np.isin(texts.features[texts.words[:-1]], marks)  # a mark, and what stands between it and the next
+    first = texts.features[texts.words[:-1]]
+    begins = np.isin(first, marks)  # a mark, and what stands between it and the next
     begins[texts.rows[:-1]] = True
     clause = np.cumsum(begins) - 1
     count = clause[-1] + 1
     rate = rng.random(count) * (rng.random(count) < share)
-    chosen = (rng.random(len(clause)) < rate[clause]) & ~begins & (texts.segments >= COMMENT)
+    open_ones = ~begins & ~common[first] & (texts.segments >= COMMENT)
+    chosen = (rng.random(len(clause)) < rate[clause]) & open_ones
     source = np.arange(len(clause))
-    source[chosen] = rng.choice(np.flatnonzero(texts.segments >= COMMENT), int(chosen.sum()))
+    source[chosen] = rng.choice(np.flatnonzero(open_ones), int(chosen.sum()))
     lengths = np.diff(texts.words)[source]
     words = np.concatenate([[0], np.cumsum(lengths)])
     features = texts.features[ranges(texts.words[source], texts.words[source + 1])]
@@ -237,6 +248,15 @@ def estranged(texts: Encoded, share: float, buckets: int, rng: np.random.Generat
     strange[1:] |= chosen[:-1] & (texts.segments[1:] > 0)
     features[words[1:][strange] - 1] = rng.integers(buckets, size=int(strange.sum()), dtype=np.int32)
     return texts._replace(features=features, words=words)
+
+
+def _common(comments: Sequence[str], shape: NetworkConfig) -> np.ndarray:
+    """(buckets,) bool, whether that is the first feature of one of the most frequent words."""
+    texts = encode([""] * len(comments), comments, shape)
+    counts = np.bincount(texts.features[texts.words[:-1]], minlength=shape.buckets)
+    common = np.zeros(shape.buckets, bool)
+    common[np.argsort(-counts, kind="stable")[:COMMON]] = True
+    return common
 
 
 def forgetful(texts: Encoded, share: float, rng: np.random.Generator) -> Encoded:

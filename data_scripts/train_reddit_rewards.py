@@ -57,11 +57,12 @@ CHOICE = {"toxicity": "truth, held-out words and phrases", "upvotes": "labels"} 
 PAGE = Path(__file__).parents[1] / "docs" / "reddit.md"
 COMMENTS = {"toxicity": 400_000, "upvotes": 400_000}  # of the part `models`, which has no end; both halves
 SHAPES = {
-    "toxicity": NetworkConfig(levels=LEVELS["toxicity"]),
+    "toxicity": NetworkConfig(levels=LEVELS["toxicity"], clauses=True),
     "upvotes": NetworkConfig(levels=LEVELS["upvotes"], parent_words=48),
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "toxicity": {"steps": 3_000, "optimizer": "adamw"},  # Muon knows the phrases that it has met better, others worse
+    # Muon knows the phrases that it has met better, others worse.
+    "toxicity": {"steps": 3_000, "averaged": 0.998, "optimizer": "adamw"},
     "upvotes": {"steps": 5_000, "lr": 4e-3, "scrambled": 0.02, "dropout": 0.0},  # the labels are noise enough
 }
 

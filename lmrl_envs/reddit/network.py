@@ -25,7 +25,10 @@ _ROWS = 64  # of one forward pass; rows of like length go together
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of a `CommentNetwork`; `parent_words` 0 is a model of the comment alone."""
+    """The shape of a `CommentNetwork`; `parent_words` 0 is a model of the comment alone.
+
+    With `clauses` a comment's sentences are read one by one, and it is at least of a level where one of them is.
+    """
 
     levels: int
     buckets: int = 16_384
@@ -36,6 +39,7 @@ class NetworkConfig:
     parent_words: int = 0
     first_words: int = 128
     last_words: int = 64
+    clauses: bool = False
 
     @property
     def length(self) -> int:
@@ -91,7 +95,8 @@ def encode(parents: Sequence[str], comments: Sequence[str], config: NetworkConfi
 class Summary(NamedTuple):
     """What rows come to and, where parents are read, what the words of comment and parent are about by themselves."""
 
-    row: Tensor  # (B, summary_width)
+    row: Tensor  # (B, summary_width), or of each clause
+    clauses: Tensor | None  # of which row each clause is
     comment: Tensor | None  # (B, E)
     parent: Tensor | None  # (B, E)
 
@@ -119,6 +124,8 @@ class CommentNetwork(nn.Module):
         self.blocks = nn.ModuleList(Block(d, config.heads, dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.about = nn.LayerNorm(E) if config.parent_words else None
+        marks = [word_features(mark, config.buckets)[0] for mark in ".!?"]
+        self.register_buffer("marks", torch.tensor(marks, dtype=torch.int32), persistent=False)
         self.summary_width = 3 * d + (E if config.parent_words else 0)
         self.out = nn.Sequential(nn.Linear(self.summary_width, d), nn.GELU(), nn.Linear(d, config.levels))
         nn.init.normal_(self.word.weight, std=0.1)
@@ -127,10 +134,22 @@ class CommentNetwork(nn.Module):
 
     def forward(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Tensor:
         """An `Encoded` of B rows as tensors to (B, K) logits."""
-        return self.out(self.summary(features, words, segments, rows).row)
+        return self.logits(self.summary(features, words, segments, rows))
+
+    def logits(self, seen: Summary) -> Tensor:
+        """What rows come to, to (B, K) logits."""
+        logits = self.out(seen.row)
+        return logits if seen.clauses is None else _highest(logits, seen.clauses)
 
     def summary(self, features: Tensor, words: Tensor, segments: Tensor, rows: Tensor) -> Summary:
         """The same to what the rows come to."""
+        clauses = None
+        if self.config.clauses:
+            ends = torch.isin(features[words[:-1]], self.marks)
+            begins = torch.cat([ends.new_ones(1), ends[:-1]]).index_fill(0, rows[:-1], True)
+            starts = begins.nonzero().squeeze(1)
+            clauses = torch.bucketize(starts, rows[1:], right=True)
+            rows = torch.cat([starts, rows[-1:]])
         lengths = rows.diff()
         row = torch.repeat_interleave(
             torch.arange(len(lengths), device=rows.device), lengths, output_size=len(segments)
@@ -148,12 +167,12 @@ class CommentNetwork(nn.Module):
         mean, count = _mean(x_rows[row, place], row, segments >= COMMENT, len(lengths))
         parts = [mean, most, mean * count / _TYPICAL]
         if self.about is None:
-            return Summary(torch.cat(parts, dim=1), None, None)
+            return Summary(torch.cat(parts, dim=1), clauses, None, None)
         comment, parent = (
             self.about(_mean(read, row, chosen, len(lengths))[0])
             for chosen in (segments >= COMMENT, segments == PARENT)
         )
-        return Summary(torch.cat([*parts, comment * parent], dim=1), comment, parent)
+        return Summary(torch.cat([*parts, comment * parent], dim=1), clauses, comment, parent)
 
 
 def _mean(x: Tensor, row: Tensor, chosen: Tensor, rows: int) -> tuple[Tensor, Tensor]:
@@ -161,6 +180,18 @@ def _mean(x: Tensor, row: Tensor, chosen: Tensor, rows: int) -> tuple[Tensor, Te
     own = chosen.to(x.dtype)[:, None]
     count = own.new_zeros(rows, 1).index_add(0, row, own).clamp(min=1)
     return x.new_zeros(rows, x.shape[1]).index_add(0, row, x * own) / count, count
+
+
+def _highest(logits: Tensor, row: Tensor) -> Tensor:
+    """(C, K) logits of clauses' levels to (B, K) log probabilities of the highest level in each row.
+
+    Args:
+        row: (C,) of each clause, ascending, none left out.
+    """
+    at_most = logits.log_softmax(1).logcumsumexp(1)
+    at_most = at_most.new_zeros(int(row[-1]) + 1, logits.shape[1]).index_add(0, row, at_most)  # all of a row's clauses
+    below = (at_most[:, :-1] - at_most[:, 1:]).clamp(max=-1e-6)  # of which a level is the log of 1 - exp(below)
+    return torch.cat([at_most[:, :1], at_most[:, 1:] + torch.log(-torch.expm1(below))], dim=1)
 
 
 class Block(nn.Module):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,35 @@ def test_a_model_of_comments_alone_compares_nothing() -> None:
     network = CommentNetwork(replace(SMALL, parent_words=0))
     assert network.about is None
     assert network.summary_width == 3 * SMALL.width
+
+
+CLAUSES = replace(SMALL, buckets=100_003, parent_words=0, first_words=30, clauses=True)  # no word is another's mark
+
+
+def test_a_comment_is_as_bad_as_its_worst_clause() -> None:
+    """Levels of clauses are independent, and a comment has the highest."""
+    torch.manual_seed(0)
+    scorer = TransformerScorer(CommentNetwork(CLAUSES))
+    texts = ["You are dumb.", "thanks a lot", "You are dumb. thanks a lot"]
+    seen = scorer.network.summary(*to_tensors(encode([""] * 3, texts, CLAUSES), torch.device("cpu")))
+    assert seen.clauses is not None
+    assert seen.clauses.tolist() == [0, 1, 2, 2]
+    levels = scorer.network.out(seen.row).softmax(1).detach().numpy()[2:]
+    expected = np.zeros(3)
+    for one, other in itertools.product(range(3), repeat=2):
+        expected[max(one, other)] += levels[0, one] * levels[1, other]
+    assert scorer.score([""] * 3, texts)[2] == pytest.approx(expected, abs=1e-6)
+
+
+def test_clauses_end_at_marks_and_rows() -> None:
+    torch.manual_seed(0)
+    network = CommentNetwork(CLAUSES)
+    texts = ["ok", "", "a. b! c?", "no? yes.", "..."]
+    seen = network.summary(*to_tensors(encode([""] * 5, texts, CLAUSES), torch.device("cpu")))
+    assert seen.clauses is not None
+    assert seen.clauses.tolist() == [0, 1, 2, 2, 2, 3, 3, 4]
+    p = TransformerScorer(network).score([""] * 5, texts)
+    assert p.sum(1) == pytest.approx(np.ones(5))
 
 
 def test_attention_is_pytorchs_own() -> None:

@@ -26,6 +26,7 @@ from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import DatasetMetadata, write_dataset
 from lmrl_envs.reddit.network import CommentNetwork, NetworkConfig, encode
 from lmrl_envs.reddit.rewards import load_reward_model, read_card
+from lmrl_envs.reddit.words import word_features
 
 SMALL = NetworkConfig(levels=2, buckets=256, features=8, width=16, heads=2, parent_words=8)
 QUICK = TrainingConfig(steps=6, batch=8, warmup=2)
@@ -147,13 +148,15 @@ def test_scrambled_words_lose_all_that_is_known_of_them() -> None:
 def test_strange_clauses_keep_their_marks_and_other_clauses() -> None:
     shape = replace(SMALL, buckets=100_003)
     texts = encode(["a long parent"] * 200, ["you are an idiot . thank you very much !"] * 200, shape)
-    changed = estranged(texts, 0.4, shape.buckets, np.random.default_rng(0))
+    common = np.zeros(shape.buckets, bool)
+    common[word_features("you", shape.buckets)[0]] = True
+    changed = estranged(texts, 0.4, common, np.random.default_rng(0))
     assert np.array_equal(changed.segments, texts.segments)
     before, after = ([tuple(word[:-1]) for word in np.split(one.features, one.words[1:-1])] for one in (texts, changed))
     spelling = np.array([one == other for one, other in zip(before, after, strict=True)])
     rows = spelling.reshape(200, 14)  # the beginning, three words of the parent, then the comment's
-    assert rows[:, [0, 1, 2, 3, 8, 13]].all()
-    for clause in (rows[:, 4:8], rows[:, 9:13]):
+    assert rows[:, [0, 1, 2, 3, 4, 8, 10, 13]].all()
+    for clause in (rows[:, 5:8], rows[:, [9, 11, 12]]):
         untouched = clause.all(axis=1).mean()
         assert 0.55 < untouched < 0.75  # those not chosen, and those of which no word was
     assert set(after) <= set(before)
