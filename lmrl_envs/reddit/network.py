@@ -112,6 +112,8 @@ class CommentNetwork(nn.Module):
         dropout: of words and of what blocks add to them, in training.
     """
 
+    marks: Tensor  # what ends a clause
+
     def __init__(self, config: NetworkConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
