@@ -113,6 +113,7 @@ class Training:
             loss: of a batch, on the device.
         """
         path = self.work / f"{name}.safetensors"
+        network.to(self.device).train()  # before its optimiser, whose state follows it there
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
@@ -120,7 +121,6 @@ class Training:
         state: dict[str, Any] = {"step": 0, "seconds": 0.0, "curve": []}
         if path.exists():
             state = load_training(path, network, optimizer)
-        network.to(self.device).train()
         began, saved = time.monotonic() - state["seconds"], time.monotonic()
         recent: list[float] = []
         left = range(state["step"], steps)
