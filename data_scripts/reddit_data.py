@@ -80,14 +80,15 @@ class LabelledComments:
         return digest.hexdigest()
 
 
-def generated(part: Part, count: int | None = None, processes: int = 1) -> LabelledComments:
+def generated(part: Part, count: int | None = None, processes: int = 1, *, after: int = 0) -> LabelledComments:
     """A part of the generated corpus; of more than `SHARD` comments, every `SHARD` have a seed of their own.
 
     Args:
         processes: that write them; the comments are the same with any number.
+        after: the first comments are left out, so many, a multiple of `SHARD`.
     """
     total = SIZES[part] if count is None else count
-    shards = [(part, min(SHARD, total - start), start // SHARD) for start in range(0, total, SHARD)]
+    shards = [(part, min(SHARD, total - start), (after + start) // SHARD) for start in range(0, total, SHARD)]
     if processes == 1 or len(shards) == 1:
         return _together([_shard(*shard) for shard in shards])
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:

@@ -48,8 +48,8 @@ class TrainingConfig:
     `strange` the share of clauses of which a random share of words is taken for others, as in a phrase never met (see
     `estranged`); `forgotten` the share of features that are left out; `swapped` the share of comments that stand under
     another comment's parent, where parents are read, on average over the run: twice that at first, none at the end;
-    `dropout` is of what a row comes to, `word_dropout` of the words that the transformer reads and of what it adds to
-    them; `averaged` is the decay of the running mean of the weights that the network ends with, 0 for the last weights.
+    `side_tasks` says whether what is thrown away afterwards is learnt, too; `dropout` is of what a row comes to;
+    `averaged` is the decay of the running mean of the weights that the network ends with, 0 for the last weights.
     """
 
     steps: int
@@ -62,8 +62,8 @@ class TrainingConfig:
     strange: float = 0.0
     forgotten: float = 0.0
     swapped: float = 0.35
+    side_tasks: bool = True
     dropout: float = 0.1
-    word_dropout: float = 0.0
     averaged: float = 0.0
     optimizer: OptimizerName = "muon"
     seed: int = 0
@@ -119,7 +119,7 @@ class Learner(nn.Module):
         self.average = copy.deepcopy(network).requires_grad_(False) if self.config.averaged else None
         width = network.summary_width
         self.side = nn.ModuleDict()
-        if batches.matches:
+        if batches.matches and self.config.side_tasks:
             self.side["match"] = nn.Linear(width, 2)
             if data.toxicity is not None:
                 self.side["toxicity"] = nn.Linear(width, LEVELS["toxicity"])
@@ -154,19 +154,29 @@ class Learner(nn.Module):
 
 
 def train_network(
-    data: LabelledComments, target: Target, shape: NetworkConfig, config: TrainingConfig, device: str, workers: int = 0
+    data: LabelledComments,
+    target: Target,
+    shape: NetworkConfig,
+    config: TrainingConfig,
+    device: str,
+    workers: int = 0,
+    start: CommentNetwork | None = None,
 ) -> CommentNetwork:
     """Trains a network; a run of the same data and settings that was stopped goes on from its last save.
 
     Args:
         workers: processes that make batches ahead; the network is the same with any number of them.
+        start: a network of that shape to begin with; it stays as it is.
 
     Raises:
         ValueError: the data have no labels of `target`.
     """
     torch.manual_seed(config.seed)
     where, batches = resolve_device(device), Batches(data, target, shape, config)
-    learner = Learner(CommentNetwork(shape, config.word_dropout), batches).to(where).train()
+    network = CommentNetwork(shape)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+    learner = Learner(network, batches).to(where).train()
     parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -175,7 +185,9 @@ def train_network(
     matrices = [p for p in learner.network.blocks.parameters() if p.ndim > 1]
     rates = {"lr": config.lr, "weight_decay": config.weight_decay}
     optimizer = make_optimizer(config.optimizer, learner, groups, **rates, matrices=matrices)
-    identity = {"shape": asdict(shape), "config": asdict(config), "data": data.fingerprint(target)}
+    identity: dict[str, object] = {"shape": asdict(shape), "config": asdict(config), "data": data.fingerprint(target)}
+    if start is not None:
+        identity["start"] = _digest(start)
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     state = home() / "reddit-rewards" / f"{name}.safetensors"
     state.parent.mkdir(exist_ok=True)
@@ -199,6 +211,13 @@ def train_network(
             if stopping.is_set() and step < config.steps:
                 raise KeyboardInterrupt
     return (learner.network if learner.average is None else learner.average).eval()
+
+
+def _digest(network: CommentNetwork) -> str:
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def warmed(step: int, config: TrainingConfig) -> float:

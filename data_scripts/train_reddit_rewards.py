@@ -2,12 +2,14 @@
 
     python -m data_scripts.train_reddit_rewards                                  # all that the library bundles
     python -m data_scripts.train_reddit_rewards --device cuda --workers 4        # the same on a card
+    python -m data_scripts.train_reddit_rewards --target upvotes --from lmrl_envs/reddit/weights --again  # go on
     python -m data_scripts.train_reddit_rewards --name bundled --target upvotes  # one of them
     python -m data_scripts.train_reddit_rewards --data jigsaw.parquet --target toxicity --out my_models
     python -m data_scripts.train_reddit_rewards --data davidson.parquet --target toxicity --kind linear --folds 5
 
 Files are those that `data_scripts.read_reddit` writes. `Reddit-v0` takes the folder that comes out:
 `reward_model="my_models"`. A run that was stopped goes on from its last save; a model that is there is left as it is.
+With `--from` transformers start as trained ones, on comments that those have not met.
 
 The bundled models learn from the part `models` of the generated corpus: `bundled` and `linear` from the threads of its
 first half, `held-out` from the second. A tenth of the threads is kept from training to fit the temperature. Of networks
@@ -31,11 +33,11 @@ import torch
 from data_scripts.reddit_data import LabelledComments, generated, quality_table, read_comments, split_file, with_report
 from data_scripts.reddit_learner import TrainingConfig, train_network
 from lmrl_envs.devices import resolve_device, set_threads
-from lmrl_envs.errors import DatasetError
+from lmrl_envs.errors import CheckpointError, DatasetError
 from lmrl_envs.files import write_atomic
 from lmrl_envs.provenance import library_version
 from lmrl_envs.reddit.linear import LinearScorer
-from lmrl_envs.reddit.network import NetworkConfig, TransformerScorer, encode
+from lmrl_envs.reddit.network import CommentNetwork, NetworkConfig, TransformerScorer, encode
 from lmrl_envs.reddit.quality import fit_temperature, quality
 from lmrl_envs.reddit.rewards import (
     BUNDLED,
@@ -43,6 +45,8 @@ from lmrl_envs.reddit.rewards import (
     WEIGHTS,
     RewardModel,
     Target,
+    read_card,
+    read_reward_model,
     rewards_of_levels,
     write_reward_model,
 )
@@ -55,7 +59,8 @@ CALIBRATION, FITTING = 10, 20_000  # every so manieth thread fits the temperatur
 CHOOSING = 20_000  # comments of the part `validation` by which a network is chosen
 CHOICE = {"toxicity": "truth, held-out words and phrases", "upvotes": "labels"}  # whose AUC counts then
 PAGE = Path(__file__).parents[1] / "docs" / "reddit.md"
-COMMENTS = {"toxicity": 400_000, "upvotes": 400_000}  # of the part `models`, which has no end; both halves
+COMMENTS = {"toxicity": 400_000, "upvotes": 1_600_000}  # of the part `models`, which has no end; both halves
+FURTHER_COMMENTS = 600_000  # those after these are what `--from` learns from
 SHAPES = {
     "toxicity": NetworkConfig(levels=LEVELS["toxicity"], clauses=True),
     "upvotes": NetworkConfig(levels=LEVELS["upvotes"], parent_words=48),
@@ -63,20 +68,45 @@ SHAPES = {
 SETTINGS: dict[str, dict[str, Any]] = {
     # Muon knows the phrases that it has met better, others worse.
     "toxicity": {"steps": 3_000, "averaged": 0.998, "optimizer": "adamw"},
-    "upvotes": {"steps": 5_000, "lr": 4e-3, "scrambled": 0.02, "dropout": 0.0},  # the labels are noise enough
+    "upvotes": {  # the labels are noise enough: no dropout of what a row comes to
+        "steps": 3_000,
+        "batch": 512,
+        "lr": 4e-3,
+        "scrambled": 0.05,
+        "strange": 0.1,
+        "forgotten": 0.1,
+        "dropout": 0.0,
+        "averaged": 0.998,
+    },
+}
+FURTHER: dict[str, Any] = {  # instead, with `--from`: what helped to learn gives way to the target alone
+    "steps": 800,
+    "lr": 1e-3,
+    "warmup": 50,
+    "strange": 0.05,
+    "forgotten": 0.0,
+    "swapped": 0.0,
+    "side_tasks": False,
+    "averaged": 0.99,
 }
 
 
 def training_config(target: Target, given: argparse.Namespace) -> TrainingConfig:
     """The settings of a target, with what the command line says."""
     said = {name: value for name in ("steps", "batch", "seed") if (value := getattr(given, name)) is not None}
-    return TrainingConfig(**SETTINGS[target] | said)
+    return TrainingConfig(**SETTINGS[target] | (FURTHER if given.start else {}) | said)
 
 
 def train_model(
-    kind: str, target: Target, data: LabelledComments, config: TrainingConfig, device: str, workers: int = 0
+    kind: str,
+    target: Target,
+    data: LabelledComments,
+    config: TrainingConfig,
+    device: str,
+    workers: int = 0,
+    start: CommentNetwork | None = None,
 ) -> LinearScorer | TransformerScorer:
-    """Trains a model on nine tenths of the threads and fits its temperature on the others."""
+    """Trains a model, from `start` on, on nine tenths of the threads and fits its temperature on the others."""
     kept = data.threads // HALVES % CALIBRATION == 0
     training, calibration = data.where(~kept), data.where(kept & (np.cumsum(kept) <= FITTING))
     if kind == "linear":
@@ -85,42 +115,61 @@ def train_model(
         )
         logits = model.logits(calibration.parents, calibration.comments)
     else:
-        shape = SHAPES[target]
-        model = TransformerScorer(train_network(training, target, shape, config, device, workers), device=device)
+        shape = SHAPES[target] if start is None else start.config
+        network = train_network(training, target, shape, config, device, workers, start)
+        model = TransformerScorer(network, device=device)
         logits = model.logits(encode(calibration.parents, calibration.comments, shape)).numpy()
     model.temperature = fit_temperature(logits, calibration.labels(target))
     return model
 
 
 def best_of_seeds(
-    target: Target, data: LabelledComments, config: TrainingConfig, seeds: int, device: str, workers: int
+    target: Target,
+    data: LabelledComments,
+    config: TrainingConfig,
+    seeds: int,
+    device: str,
+    workers: int,
+    start: CommentNetwork | None = None,
 ) -> tuple[TransformerScorer, TrainingConfig, dict[int, float]]:
     """The network that is best on the part `validation`, its settings, and how good that of each seed is."""
     validation = generated("validation", CHOOSING)
     found: dict[int, tuple[float, Any, TrainingConfig]] = {}
     for seed in range(config.seed, config.seed + seeds):
         own = replace(config, seed=seed)
-        model = train_model("transformer", target, data, own, device, workers)
+        model = train_model("transformer", target, data, own, device, workers, start)
         found[seed] = (quality_table(model, target, validation)[CHOICE[target]]["auc"], model, own)
     _, model, own = max(found.values(), key=lambda trained: trained[0])
     return model, own, {seed: auc for seed, (auc, _, _) in found.items()}
 
 
 def make(
-    folder: Path, kind: str, target: Target, data: LabelledComments, test: LabelledComments, given: argparse.Namespace
+    folder: Path,
+    kind: str,
+    target: Target,
+    data: LabelledComments,
+    test: LabelledComments,
+    given: argparse.Namespace,
+    start: Path | None = None,
 ) -> None:
-    """Trains a model and writes it, measured; one that is there is left alone."""
+    """Trains a model, from that in the folder `start` on, and writes it, measured; one that is there is left alone."""
     if (folder / f"{target}.json").exists() and not given.again:
         print(f"{folder.name}/{target} is there; --again makes it anew")
         return
     config, made, begun = training_config(target, given), facts_of(target, data, given), time.monotonic()
     model: LinearScorer | TransformerScorer
+    network = None
+    if start is not None:
+        card, trained = read_card(start, target), read_reward_model(start, target)
+        if not isinstance(trained, TransformerScorer):
+            raise ValueError(f"--from {start}: expected a transformer, found {card['kind']!r}")
+        network, made["from"] = trained.network, {"sha256": card["sha256"]} | card["made"]
     if kind == "transformer" and not given.data and given.seeds > 1:
         model, config, made["validation_auc"] = best_of_seeds(
-            target, data, config, given.seeds, given.device, given.workers
+            target, data, config, given.seeds, given.device, given.workers, network
         )
     else:
-        model = train_model(kind, target, data, config, given.device, given.workers)
+        model = train_model(kind, target, data, config, given.device, given.workers, network)
     if kind == "transformer":
         made |= {"training": asdict(config), "device": device_name(given.device)}
     write_measured(folder, target, model, test, made | {"seconds": round(time.monotonic() - begun)})
@@ -193,6 +242,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--target", action="append", choices=list(LEVELS), help="default: both")
     parser.add_argument("--data", type=Path, help="a file of comments; default: the generated corpus")
     parser.add_argument("--out", type=Path, help="with --data: the folder to write to")
+    parser.add_argument("--from", dest="start", type=Path, help="a folder as this writes: transformers go on from it")
     parser.add_argument("--kind", choices=["transformer", "linear"], default="transformer", help="with --data")
     parser.add_argument("--folds", type=int, help="with --data: print the quality of so many folds, write nothing")
     parser.add_argument("--comments", type=int, help="of the generated corpus, both halves; default: as bundled")
@@ -212,13 +262,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     set_threads(1)
     if given.data is None:
+        names = given.name or [name for name in BUNDLED if not (given.start and KINDS[name] == "linear")]
+        if given.start and "linear" in names:
+            parser.error("--from: the linear model is always made anew")
         test = generated("test")
         for target in targets:
-            corpus = generated("models", given.comments or COMMENTS[target], max(given.workers, 1))
-            for name in given.name or BUNDLED:
+            count, after = (FURTHER_COMMENTS, COMMENTS[target]) if given.start else (COMMENTS[target], 0)
+            corpus = generated("models", given.comments or count, max(given.workers, 1), after=after)
+            for name in names:
                 half = corpus.where(corpus.threads % HALVES == HALF[name])
-                make((given.out or WEIGHTS) / name, KINDS[name], target, half, test, given)
+                start = given.start and given.start / name
+                make((given.out or WEIGHTS) / name, KINDS[name], target, half, test, given, start)
         return
+    if given.start and (given.kind == "linear" or given.folds):
+        parser.error("--from: goes with --out, and with transformers")
     if bool(given.out) == bool(given.folds):
         parser.error("--data: give --out, the folder to write to, or --folds")
     try:
@@ -227,8 +284,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if given.folds:
                 cross_validate(given.kind, target, data, given)
             else:
-                make(given.out, given.kind, target, *split_file(data), given)
-    except (ValueError, DatasetError, FileNotFoundError) as error:
+                make(given.out, given.kind, target, *split_file(data), given, given.start)
+    except (ValueError, CheckpointError, DatasetError, FileNotFoundError) as error:
         parser.error(str(error))
 
 

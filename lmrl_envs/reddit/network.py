@@ -106,24 +106,19 @@ class CommentNetwork(nn.Module):
 
     A row comes to the maximum over its words, and mean and sum over those of the comment. Where parents are read, also
     to the product of what comment and parent are about, their mean words before they meet in the transformer.
-
-    Args:
-        config: its shape.
-        dropout: of words and of what blocks add to them, in training.
     """
 
     marks: Tensor  # what ends a clause
 
-    def __init__(self, config: NetworkConfig, dropout: float = 0.0) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.drop = nn.Dropout(dropout)
         d, E = config.width, config.features
         self.word = nn.EmbeddingBag(config.buckets, E, mode="mean")
         self.widen = nn.Linear(E, d)
         self.position = nn.Embedding(config.length, d)
         self.segment = nn.Embedding(4, d)
-        self.blocks = nn.ModuleList(Block(d, config.heads, dropout) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.about = nn.LayerNorm(E) if config.parent_words else None
         marks = [word_features(mark, config.buckets)[0] for mark in ".!?"]
@@ -160,7 +155,7 @@ class CommentNetwork(nn.Module):
         read = self.word(features, words[:-1])  # (W, E)
         x = self.widen(read) + self.position(place) + self.segment(segments.long())
         x_rows = x.new_zeros(len(lengths), int(lengths.max()), x.shape[1])
-        x_rows[row, place] = self.drop(x)
+        x_rows[row, place] = x
         real = torch.arange(x_rows.shape[1], device=rows.device) < lengths[:, None]  # (B, T)
         for block in self.blocks:
             x_rows = block(x_rows, real)
@@ -199,9 +194,9 @@ def _highest(logits: Tensor, row: Tensor) -> Tensor:
 class Block(nn.Module):
     """Self-attention over the real words of a row, then two layers on each of them."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.drop = heads, nn.Dropout(dropout)
+        self.heads = heads
         self.norm_attention, self.norm_layers = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
@@ -211,8 +206,8 @@ class Block(nn.Module):
         """(B, T, d), (B, T) to (B, T, d)."""
         q, k, v = self.qkv(self.norm_attention(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=real[:, None, None, :])
-        x = x + self.drop(self.mix(mixed.transpose(1, 2).flatten(2)))
-        return x + self.drop(self.layers(self.norm_layers(x)))
+        x = x + self.mix(mixed.transpose(1, 2).flatten(2))
+        return x + self.layers(self.norm_layers(x))
 
 
 class TransformerScorer:

@@ -49,7 +49,7 @@ def same_weights(one: CommentNetwork, other: CommentNetwork) -> bool:
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     data: LabelledComments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(QUICK, seed=1, strange=0.5, forgotten=0.2, word_dropout=0.1, averaged=0.9)
+    config = replace(QUICK, seed=1, strange=0.5, forgotten=0.2, averaged=0.9)
     whole = train_network(data, "upvotes", SMALL, config, "cpu")
     assert same_weights(whole, train_network(data, "upvotes", SMALL, config, "cpu"))
 
@@ -89,6 +89,18 @@ def test_the_mean_of_the_weights_follows_them(data: LabelledComments) -> None:
     assert 0 < distances[0] < distances[1]
 
 
+def test_a_network_goes_on_from_another_one(data: LabelledComments) -> None:
+    first = train_network(data, "upvotes", SMALL, QUICK, "cpu")
+    before = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    still = train_network(data, "upvotes", SMALL, replace(QUICK, lr=0.0, side_tasks=False), "cpu", start=first)
+    assert same_weights(first, still)
+    further = train_network(data, "upvotes", SMALL, replace(QUICK, side_tasks=False), "cpu", start=first)
+    assert not same_weights(first, further)
+    other = train_network(data, "upvotes", SMALL, replace(QUICK, side_tasks=False), "cpu", start=further)
+    assert not same_weights(further, other)  # not the run that began elsewhere
+    assert all(torch.equal(before[name], tensor) for name, tensor in first.state_dict().items())
+
+
 def test_side_tasks_are_those_that_the_data_allow(data: LabelledComments) -> None:
     torch.manual_seed(0)
     batches, cpu = Batches(data, "upvotes", SMALL, QUICK), torch.device("cpu")
@@ -103,6 +115,7 @@ def test_side_tasks_are_those_that_the_data_allow(data: LabelledComments) -> Non
     assert set(learner.side) == {"match"}
     total, main = learner.loss(batches(0), cpu)
     assert total > main > 0
+    assert not Learner(CommentNetwork(SMALL), Batches(data, "upvotes", SMALL, replace(QUICK, side_tasks=False))).side
     shape = replace(SMALL, levels=3, parent_words=0)
     batches = Batches(data, "toxicity", shape, QUICK)
     alone = Learner(CommentNetwork(shape), batches)
@@ -118,6 +131,7 @@ def test_the_corpus_is_the_same_from_any_number_of_processes(monkeypatch: pytest
     for name in ("toxicity", "scores", "threads", "communities", "true_chance", "held_out"):
         assert np.array_equal(getattr(one, name), getattr(two, name))
     assert len(set(one.comments)) > 380  # each part from a seed of its own
+    assert generated("models", 250, after=150).comments == one.comments[150:]
 
 
 def test_an_epoch_has_every_comment_once_but_for_the_last_ones(data: LabelledComments) -> None:
@@ -221,10 +235,19 @@ def test_a_file_of_comments_makes_a_model(tmp_path: Path, capsys: pytest.Capture
     train_reddit_rewards.main([*command, "--folds", "3"])
     assert "all 3 folds" in capsys.readouterr().out
     train_reddit_rewards.main([*command[:-1], "transformer", "--steps", "3", "--out", str(tmp_path / "small")])
-    assert read_card(tmp_path / "small", "upvotes")["kind"] == "transformer"
+    first = read_card(tmp_path / "small", "upvotes")
+    assert first["kind"] == "transformer"
+    going_on = [*command[:-1], "transformer", "--steps", "3", "--out", str(tmp_path / "more"), "--from"]
+    train_reddit_rewards.main([*going_on, str(tmp_path / "small")])
+    made = read_card(tmp_path / "more", "upvotes")["made"]
+    assert made["from"] == {"sha256": first["sha256"]} | first["made"]
+    assert made["training"]["side_tasks"] is False
     for arguments, said in [
         ([*command[:2], "--target", "toxicity", "--out", str(tmp_path)], "no labels of toxicity"),
         (command, "give --out"),
+        ([*going_on, str(tmp_path / "model"), "--again"], "expected a transformer"),
+        ([*command, "--out", str(tmp_path / "other"), "--from", str(tmp_path / "model")], "with transformers"),
+        (["--name", "linear", "--from", str(tmp_path)], "always made anew"),
         (["--data", str(tmp_path / "none.parquet"), "--out", str(tmp_path)], "none.parquet"),
     ]:
         with pytest.raises(SystemExit):
