@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -20,11 +21,13 @@ from agents.shapes import SHAPES
 from lmrl_envs.core import Episode, Turn
 from lmrl_envs.datasets import TextDataset
 from lmrl_envs.errors import CheckpointError
+from lmrl_envs.files import atomic_path, home, lock
 from lmrl_envs.recipes import RECIPES
 
 BOS, EOT_ENV, EOT_AGENT = "<bos>", "<eot_env>", "<eot_agent>"
 SPECIAL = (BOS, EOT_ENV, EOT_AGENT)
 BPE_VOCABULARY = 2_000
+_KEPT_VERSION = 1
 
 
 class TurnTokenizer:
@@ -196,4 +199,20 @@ def tokenizer_for(data: TextDataset, model: str | Mapping[str, Any] = "small") -
     known = [recipe for name, recipe in RECIPES.items() if name == about.dataset_id or recipe.env_id == about.env_id]
     if known and known[0].tokenizer == "letters":
         return wordle_tokenizer()
-    return byte_pair_tokenizer(data.columns().texts.to_pylist())
+    return _kept_byte_pairs(data.columns().texts.to_pylist())
+
+
+def _kept_byte_pairs(texts: Sequence[str]) -> TurnTokenizer:
+    """`byte_pair_tokenizer`, kept under `$LMRL_HOME/tokenizers` by the hash of the texts: training takes seconds."""
+    digest = hashlib.sha256(f"{_KEPT_VERSION} {BPE_VOCABULARY}".encode())
+    for text in texts:
+        digest.update(b"%d " % len(text) + text.encode())
+    path = home() / "tokenizers" / f"{digest.hexdigest()[:32]}.json"
+    with lock(path):
+        if path.is_file():
+            with contextlib.suppress(CheckpointError):  # cut short: made again
+                return TurnTokenizer.load(path)
+        tokenizer = byte_pair_tokenizer(texts)
+        with atomic_path(path) as temporary:
+            tokenizer.save(temporary)
+    return tokenizer
