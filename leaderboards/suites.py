@@ -219,6 +219,24 @@ SUITES = {
             frozen=True,
         ),
         Suite(
+            name="wordle-critics",
+            summary="Values of longer training beside exact ones: ILQL against Q*, SARSA against the Q of the people.",
+            tasks=(_wordle("common-40", mix="wide"),),
+            training=_MUON,
+            tokens=12_000_000,
+            agents=(
+                Agent("bc", "bc", tokens=14_000_000, tokens_per_second=12_000),
+                # The history tells who plays, so that .9 of those seen together is less than the best (README).
+                Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.97}, tokens_per_second=8_000),
+                Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3}, tokens_per_second=8_000),
+            ),
+            references=_WORDLE_PLAYERS,
+            seeds=(0,),
+            evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all"), critics=True),
+            pairs=(("ilql", "sarsa"), ("ilql", "bc"), ("sarsa", "bc")),
+            margin=0.1,
+        ),
+        Suite(
             name="visual-dialogue",
             summary="Questions about an image that is never seen, learned from people of all skills.",
             tasks=tuple(map(_dialogues, ("yn", "conservative_yn", "standard"))),
