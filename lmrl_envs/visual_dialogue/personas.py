@@ -35,7 +35,7 @@ PERSONAS: Mapping[str, Persona] = {
 }
 """Kinds of questioners by name, from good to bad."""
 CROWD = Table(
-    {"expert": 10, "open": 12, "clothes": 14, "animals": 12, "counter": 12, "yes or no": 12, "global": 14, "novice": 14}
+    {"expert": 5, "open": 12, "clothes": 14, "animals": 12, "counter": 12, "yes or no": 14, "global": 16, "novice": 15}
 )
 """Shares of the kinds among the people who wrote the data."""
 
