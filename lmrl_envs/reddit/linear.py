@@ -116,7 +116,7 @@ class LinearScorer:
         """(N, K) float64, before the temperature; those of two levels are 0 and the log odds."""
         from scipy.sparse import hstack  # noqa: PLC0415 - see fit
 
-        if not comments:
+        if len(comments) == 0:  # an array of texts is taken, too
             return np.empty((0, max(len(self.intercept), 2)))
         texts = _by_analyser(parents, comments, self._vectorisers)
         matrix = hstack([vectoriser.transform(texts[name]) for name, vectoriser in self._vectorisers.items()]).tocsr()
