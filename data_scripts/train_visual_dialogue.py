@@ -3,8 +3,9 @@
     python -m data_scripts.train_visual_dialogue --out lmrl_envs/visual_dialogue/weights   # the bundled ones
     python -m data_scripts.train_visual_dialogue --corpus <folder> --out <folder>/weights  # on the real VisDial files
 
-Under half an hour on two cores. A run that was stopped goes on where it was: `--work` keeps its state. Every batch is
-drawn from its own seed, so a run that went on is the run that was never stopped.
+Under half an hour on two cores; the bundled guesser is from a longer run (docs/visual-dialogue.md). A run that was
+stopped goes on where it was: `--work` keeps its state. Every batch is drawn from its own seed, so a run that went on is
+the run that was never stopped, with any number of `--workers`, which make batches ahead.
 
 All networks learn from the part `models` alone: detector, answerer and guesser from one half of its images, the
 held-out guesser from the other. Guessers learn from the dialogues of people and, so that they meet no new kind of
@@ -61,7 +62,7 @@ first, and without them the fine ones within a class are not found."""
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is trained; the defaults made the bundled weights."""
+    """How much is trained: half an hour on two cores."""
 
     images: int = 8_000
     """Images of each half."""
@@ -74,7 +75,7 @@ class Plan:
     guesser_steps: int = 2_000
     guesser_embedding: int = 1024
     """Of the space in which dialogues meet images."""
-    misheard: float = 0.04
+    misheard: float = 0.12
     """Share of the words that a guesser does not get to hear in training."""
     seed: int = 0
 

@@ -235,6 +235,7 @@ SUITES = {
             evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all"), critics=True),
             pairs=(("ilql", "sarsa"), ("ilql", "bc"), ("sarsa", "bc")),
             margin=0.1,
+            frozen=True,
         ),
         Suite(
             name="visual-dialogue",
@@ -269,6 +270,7 @@ SUITES = {
             evaluation=Evaluation(episodes=512, looks=Looks(count=5, episodes=64)),
             pairs=_against_each_other("filtered_bc-chosen"),
             margin=0.5,
+            frozen=True,
         ),
         Suite(
             name="reddit",
