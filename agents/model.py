@@ -120,7 +120,7 @@ def packed_attention(
         q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (N, heads, head width)
         grouped, causal = q.shape[1] != k.shape[1], (-1, 0)
         scale = kwargs.get("scaling")
-        more = {"enable_gqa": True} if grouped else {}  # torch 2.11 has no such argument
+        more: dict[str, Any] = {"enable_gqa": True} if grouped else {}  # torch 2.11 has no such argument
         out = varlen_attn(q, k, v, row_ends, row_ends, longest, longest, scale=scale, window_size=causal, **more)
         return cast("Tensor", out)[None], None
     if row_lengths is None:

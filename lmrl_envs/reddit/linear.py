@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -87,7 +88,7 @@ class LinearScorer:
     ) -> LinearScorer:
         """Makes it from what `tensors` and `config` gave; it runs on the CPU wherever it is told to."""
         names = [name for name in _ANALYSERS if f"{name}.terms" in tensors]
-        terms = {name: tensors[f"{name}.terms"].tobytes().decode().split("\n") for name in names}
+        terms = {name: lzma.decompress(tensors[f"{name}.terms"].tobytes()).decode().split("\n") for name in names}
         idf = {name: tensors[f"{name}.idf"] for name in names}
         coefficients = tensors["coefficients"].astype(np.float64)
         return cls(terms, idf, coefficients, tensors["intercept"].astype(np.float64), **config)
@@ -96,13 +97,13 @@ class LinearScorer:
         return {"temperature": self.temperature}
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Numbers in half precision, terms as the bytes of their lines."""
+        """Numbers in half precision, terms as the compressed bytes of their lines."""
         arrays: dict[str, np.ndarray] = {
             "coefficients": self.coefficients.astype(np.float16),
             "intercept": self.intercept.astype(np.float32),
         }
         for name, terms in self.vocabularies.items():
-            arrays[f"{name}.terms"] = np.frombuffer("\n".join(terms).encode(), np.uint8)
+            arrays[f"{name}.terms"] = np.frombuffer(lzma.compress("\n".join(terms).encode(), preset=9), np.uint8)
             arrays[f"{name}.idf"] = self.idf[name].astype(np.float16)
         return arrays
 
