@@ -219,6 +219,8 @@ class Packing(NamedTuple):
     """(B, T + 1) int64, where each real token stands in 0..N-1; meaningless on padding"""
     grid: Grid | None = None
     """the same tokens with padding again, on cards: there, many short calls cost more than padding"""
+    host: Packing | None = None
+    """the same packing in the host's memory, where this one is on a card"""
 
 
 class Grid(NamedTuple):
@@ -248,7 +250,7 @@ def pack(batch: TokenBatch) -> Packing:
         ids, positions, ends, where, *grid = uploaded(
             [packing.ids, packing.positions, packing.ends, packing.where, *grid_of(packing)], batch.input_ids.device
         )
-        return Packing(ids, positions, packing.lengths, ends, where, Grid(*grid))
+        return Packing(ids, positions, packing.lengths, ends, where, Grid(*grid), packing)
     real = batch.attention_mask
     order = real.cumsum(1) - 1
     lengths = real.sum(1)
@@ -280,8 +282,8 @@ class AgentTokens(NamedTuple):
 
 def agent_tokens(batch: TokenBatch, packing: Packing, *, gamma: float = 1.0, gamma_turn: float = 1.0) -> AgentTokens:
     """Lists a batch's agent tokens with their successor states and discounts."""
-    if batch.host is not None:
-        tokens = agent_tokens(batch.host, pack(batch.host), gamma=gamma, gamma_turn=gamma_turn)
+    if batch.host is not None and packing.host is not None:
+        tokens = agent_tokens(batch.host, packing.host, gamma=gamma, gamma_turn=gamma_turn)
         return AgentTokens(*uploaded(tokens, batch.input_ids.device))
     row, t = batch.action_mask.nonzero(as_tuple=True)
     at = packing.where[row, t]

@@ -39,6 +39,7 @@ def test_states_on_a_card_are_those_of_packed_rows(model, tokenizer, rows):
     trunk = trunk_of(causal_lm(model, tokenizer, seed=3)).eval()
     for batch in (batch_of(rows), left_padded(batch_of(rows))):
         packing = pack(batch._replace(host=batch))
+        assert packing.host is not None  # from which the agent tokens are listed
         assert packing.grid is not None
         assert torch.allclose(hidden_states(trunk, packing), hidden_states(trunk, pack(batch)), atol=1e-5)
         for one, other in zip(
