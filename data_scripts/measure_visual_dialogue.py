@@ -233,14 +233,13 @@ def main() -> None:
         "guesser": lambda: guesser(corpus, "default", given.dialogues, part),
         "guesser-held-out": lambda: guesser(corpus, "held-out", given.dialogues, part),
     }
-    if given.validation:
-        for name in given.only:
-            if name.startswith("guesser"):
-                print(name, json.dumps(measures[name](), indent=1), flush=True)
-        return
     for name in given.only:
+        if given.validation and not name.startswith("guesser"):
+            continue
         figures = measures[name]()
         print(name, json.dumps(figures, indent=1), flush=True)
+        if given.validation:
+            continue
         path = given.weights / f"{name}.json"
         about = json.loads(path.read_text()) | {"quality": figures}
         if name == "guesser" and given.weights.resolve() == WEIGHTS.resolve():

@@ -32,7 +32,7 @@ from lmrl_envs.files import home
 from lmrl_envs.progress import progress_bar
 from lmrl_envs.reddit.network import COMMENT, CommentNetwork, Encoded, NetworkConfig, encode, ranges, to_tensors
 from lmrl_envs.reddit.rewards import LEVELS, Target
-from lmrl_envs.reddit.words import word_features
+from lmrl_envs.reddit.words import mark_features
 
 SAVE_EVERY, LOG_EVERY = 200, 20
 COMMON, COUNTED = 150, 5_000  # so many words, the most frequent of so many comments, are never strange
@@ -249,9 +249,8 @@ def estranged(texts: Encoded, share: float, common: np.ndarray, rng: np.random.G
         common: (buckets,) bool, whether that is the first feature of a common word.
     """
     buckets = len(common)
-    marks = [word_features(mark, buckets)[0] for mark in ".!?"]
     first = texts.features[texts.words[:-1]]
-    begins = np.isin(first, marks)  # a mark, and what stands between it and the next
+    begins = np.isin(first, mark_features(buckets))  # a mark, and what stands between it and the next
     begins[texts.rows[:-1]] = True
     clause = np.cumsum(begins) - 1
     count = clause[-1] + 1

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lmrl_envs.devices import resolve_device
-from lmrl_envs.reddit.words import pair_feature, split_words, word_features
+from lmrl_envs.reddit.words import mark_features, pair_feature, split_words, word_features
 
 BEGIN, PARENT, COMMENT, ECHO = range(4)  # segments; an echo is a comment's word that its parent has too
 _TYPICAL = 16  # words of a comment, in units of which the sum over them is taken
@@ -121,8 +121,8 @@ class CommentNetwork(nn.Module):
         self.blocks = nn.ModuleList(Block(d, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.about = nn.LayerNorm(E) if config.parent_words else None
-        marks = [word_features(mark, config.buckets)[0] for mark in ".!?"]
-        self.register_buffer("marks", torch.tensor(marks, dtype=torch.int32), persistent=False)
+        marks = torch.tensor(mark_features(config.buckets), dtype=torch.int32)
+        self.register_buffer("marks", marks, persistent=False)
         self.summary_width = 3 * d + (E if config.parent_words else 0)
         self.out = nn.Sequential(nn.Linear(self.summary_width, d), nn.GELU(), nn.Linear(d, config.levels))
         nn.init.normal_(self.word.weight, std=0.1)

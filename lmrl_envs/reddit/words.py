@@ -77,6 +77,11 @@ def word_features(word: str, buckets: int) -> tuple[int, ...]:
     return tuple([zlib.crc32(name.encode("utf-8", "replace")) % buckets for name in feature_names(word)])
 
 
+def mark_features(buckets: int) -> list[int]:
+    """The first feature of each mark that ends a clause."""
+    return [word_features(mark, buckets)[0] for mark in ".!?"]
+
+
 def feature_names(word: str) -> list[str]:
     """What a word is made of, in words.
 
