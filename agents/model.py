@@ -125,16 +125,14 @@ def packed_attention(
         return cast("Tensor", out)[None], None
     if row_lengths is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    outputs, start = [], 0
-    for length, run in itertools.groupby(row_lengths):
-        rows = sum(1 for _ in run)
-        stop = start + rows * length
-        q, k, v = (
-            x[0, :, start:stop].unflatten(1, (rows, length)).transpose(0, 1) for x in (query, key, value)
-        )  # (rows, heads, length, head width)
+    runs = [(length, sum(1 for _ in run)) for length, run in itertools.groupby(row_lengths)]
+    # split, not slices: the gradient of each slice would be a tensor as large as the whole batch
+    parts = zip(*(x[0].split([length * rows for length, rows in runs], dim=1) for x in (query, key, value)), strict=True)
+    outputs = []
+    for (length, rows), part in zip(runs, parts, strict=True):
+        q, k, v = (x.unflatten(1, (rows, length)).transpose(0, 1) for x in part)  # (rows, heads, length, head width)
         out, _ = sdpa_attention_forward(module, q, k, v, None, **kwargs)
         outputs.append(out.flatten(0, 1))
-        start = stop
     return torch.cat(outputs)[None], None
 
 
