@@ -127,9 +127,8 @@ def packed_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     runs = [(length, sum(1 for _ in run)) for length, run in itertools.groupby(row_lengths)]
     # split, not slices: the gradient of each slice would be a tensor as large as the whole batch
-    parts = zip(*(x[0].split([length * rows for length, rows in runs], dim=1) for x in (query, key, value)), strict=True)
-    outputs = []
-    for (length, rows), part in zip(runs, parts, strict=True):
+    sizes, outputs = [length * rows for length, rows in runs], []
+    for (length, rows), *part in zip(runs, *(x[0].split(sizes, dim=1) for x in (query, key, value)), strict=True):
         q, k, v = (x.unflatten(1, (rows, length)).transpose(0, 1) for x in part)  # (rows, heads, length, head width)
         out, _ = sdpa_attention_forward(module, q, k, v, None, **kwargs)
         outputs.append(out.flatten(0, 1))

@@ -43,7 +43,8 @@ def measure(
     turns = data.columns()
     logged = set(turns.texts.filter(turns.is_agent).to_pylist())
     curve = []
-    if run["agent"] == "bc" and algorithm is not None and result.decoding.get("temperature") == 1.0:
+    as_it_is = result.decoding.get("temperature") == 1.0 and result.decoding.get("top_p") is None
+    if run["agent"] == "bc" and algorithm is not None and as_it_is:
         parents = list(dict.fromkeys(episode.info["parent"] for episode in result.examples))[:PARENTS]
         task = cast("RedditTask", make_task(result.env_id, **placed(result.env_id, result.env_kwargs)))
         curve = [row._asdict() for row in best_of_n(replies(algorithm, task, parents, max(SIZES)))]

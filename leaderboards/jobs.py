@@ -208,8 +208,8 @@ def _seconds(suite: Suite, starts: int, contestant: Contestant, *, shared: bool)
             looks = evaluation.looks
             training = (tokens or suite.tokens) / rate
             played += once + (looks.count * episodes(looks.episodes) if looks else 0)
-        case Chosen(among=among, episodes=tried):
-            played += once + len(among) * tried
+        case Chosen(among=among, episodes=tried, options=options):
+            played += once + len(among) * (len(options) or 1) * tried
         case BestOf(samples=samples):
             played = samples * once
     return training + played / EPISODES_PER_SECOND

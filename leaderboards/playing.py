@@ -25,12 +25,13 @@ PLAYERS_ON_CARD = 1024
 """Rows of a player that is no network, in a task whose networks are on a card."""
 
 
-def play_decoded(run: Mapping[str, Any], algorithm: Algorithm) -> dict[str, EvalResult]:
-    """Plays under each of the evaluation's decodings."""
-    return {
-        name: play(run, algorithm.policy(**decoding), **({"repeats": 1} if decoding.get("temperature") == 0 else {}))
-        for name, decoding in run["evaluation"]["decodings"].items()
-    }
+def play_decoded(run: Mapping[str, Any], algorithm: Algorithm, **options: Any) -> dict[str, EvalResult]:
+    """Plays under each of the evaluation's decodings, with more `options` of the policy."""
+    results = {}
+    for name, decoding in run["evaluation"]["decodings"].items():
+        repeats = {"repeats": 1} if decoding.get("temperature") == 0 else {}
+        results[name] = play(run, algorithm.policy(**decoding, **options), **repeats)
+    return results
 
 
 def play(run: Mapping[str, Any], policy: Any, **changed: Any) -> EvalResult:

@@ -341,6 +341,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     suite: Annotated[str, typer.Option(help="Which suite.")] = "quick",
     task: Annotated[list[str] | None, typer.Option(help="Only this task of the suite, such as Wordle-v0.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this training seed of the suite.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for results.")] = Path("runs"),
     page: Annotated[Path, typer.Option(help="The page; its table goes beside it as .md.")] = Path("leaderboard.html"),
     agent: Annotated[list[str] | None, typer.Option(help="Only this agent, or your policy as pkg.mod:Name.")] = None,
@@ -358,9 +359,11 @@ def main(
     try:
         chosen = get_suite(suite).only(task or ())
         contestants = choose(chosen, agent or (), algorithm or (), checkpoint or (), chat or (), chat_url)
+        if unknown := set(seed or ()) - set(chosen.seeds):
+            raise ValueError(f"suite {suite!r} has no seed {unknown.pop()}; its seeds are {chosen.seeds}")
         if keep and not chosen.frozen:
             raise ValueError(f"--publish is for suites that no longer change, and {suite!r} is not frozen")
-        planned = plan(chosen, contestants, out, results)
+        planned = [job for job in plan(chosen, contestants, out, results) if not seed or job.run["seed"] in seed]
         runs, total = budget(planned, jobs)
         if dry_run:
             console.print(runs)

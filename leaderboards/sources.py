@@ -40,8 +40,9 @@ def resolve(suite: Suite, contestant: Contestant) -> dict[str, Any]:
                 "behaviours": list(contestant.behaviours),
                 "seeded": True,
             }
-        case Chosen(among=among, episodes=episodes):
-            return _untrained("chosen", {"among": list(among), "episodes": episodes})
+        case Chosen(among=among, episodes=episodes, options=options):
+            tried = {"options": [dict(option) for option in options]} if options else {}
+            return _untrained("chosen", {"among": list(among), "episodes": episodes, **tried})
         case BestOf(agent=agent, samples=samples):
             return _untrained("best_of", {"agent": agent, "samples": samples})
         case Player(factory=source, arguments=arguments):

@@ -69,10 +69,12 @@ class Chosen(Contestant):
     """The agent among some of the suite's that plays best on `episodes` that are not those of the evaluation.
 
     That is tuning by playing: its row counts the trials and these episodes, and the candidates keep their own rows.
+    With `options`, each candidate tries each of these options of its policy, such as `{"beta": 2.0}`.
     """
 
     among: tuple[str, ...]
     episodes: int
+    options: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -151,9 +153,9 @@ class Suite:
     first is the random player, the 0 of its scale, with which everybody is compared.
 
     `pairs` are the orderings that the suite asks about, `margin` the difference in return below which two agents count
-    as tied (`margins`: on tasks where it is another), all named before anything is trained. `checkpoints` maps tasks on
-    which nobody is trained to folders that have an exported agent of each name of the suite's. Where `frozen`, the
-    suite no longer changes, and its results can be published.
+    as tied, all named before anything is trained. `checkpoints` maps tasks on which nobody is trained to folders that
+    have an exported agent of each name of the suite's. Where `frozen`, the suite no longer changes, and its results can
+    be published.
     """
 
     name: str
@@ -167,7 +169,6 @@ class Suite:
     evaluation: Evaluation
     pairs: tuple[tuple[str, str], ...] = ()
     margin: float = 0.1
-    margins: Mapping[str, float] = field(default_factory=dict)
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
 

@@ -57,13 +57,71 @@ _GIBBERISH = Player("gibberish", "leaderboards.speakers:Gibberish")
 # that nobody wrote stays too high for the default beta of 16.
 _VALUES = {"pi_beta": "@bc", "polyak": 0.3, "beta": 8.0}
 _QUICK_VALUES = _VALUES | {"lr": 1e-3, "tokens_per_batch": 2048, "beta": 4.0}  # young values: a smaller weight
-_SMALL_VALUES = _VALUES | {"lr": 1e-3}
 _FROM_BC = {"pi_ref": "@bc", "lr": 1e-3}
 _BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0, "cql_weight": 1e-4}
 _NO_CQL = {"cql_weight": 0.0}
 _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3e-3, "warmup": 200, "save_every": 500}
 _WATCHED = {"eval_every": 500}
 _LIKELIHOOD = ("alol", "alol_ref_free", "alol_seq", "alol_kl", "rlol", "refit", "swift", "iqlearn")
+
+_SMALL_SUMMARY = "Small agents whose checkpoints the suite quick plays (`python -m leaderboards.export`)."
+
+
+def _small_values(more: dict[str, float], *, tau: float) -> tuple[Agent, ...]:
+    settings = _VALUES | {"lr": 1e-3} | more
+    agents = (("ilql", settings | {"tau": tau}), ("sarsa", settings), ("cql", settings))
+    return tuple(Agent(name, name, config, tokens_per_second=15_000) for name, config in agents)
+
+
+def _replies(
+    *,
+    name: str,
+    summary: str,
+    rewards: tuple[str, ...],
+    values: dict[str, float],
+    tau: float,
+    tokens: int,
+    **rules: Any,
+) -> Suite:
+    """The four agents on rewards of Reddit-v0; `tokens` are those of agents with values."""
+    # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
+    # than they are: a small weight, and values choose within pi_beta's nucleus alone (leaderboards/README.md).
+    settings = _VALUES | {"lr": 1e-3} | values
+    filtered = _FROM_BC | {"fraction": 0.2}
+    return Suite(
+        name=name,
+        summary=summary,
+        tasks=tuple(map(_comments, rewards)),
+        training=_MUON | {"model": "mini-rotary"},
+        tokens=tokens,
+        agents=(
+            Agent("bc", "bc", _WATCHED, tokens=8_000_000, tokens_per_second=14_000, shared=True),
+            Agent("filtered_bc", "filtered_bc", filtered, tokens=1_000_000, tokens_per_second=14_000),
+            Agent("ilql", "ilql", settings | {"tau": tau}, tokens_per_second=10_000),
+            Agent("sarsa", "sarsa", settings, tokens_per_second=10_000),
+        ),
+        references=(
+            _UNIFORM,
+            _EMPTY,
+            _GIBBERISH,
+            Player("best-constant", "leaderboards.speakers:best_constant"),
+            BestOf("bc-best-of-16", "bc"),
+        ),
+        seeds=(0, 1, 2, 3, 4),
+        evaluation=Evaluation(
+            episodes=1024,
+            decodings={
+                "greedy": {"temperature": 0.0},
+                "sampled": {"temperature": 1.0},
+                "nucleus": {"temperature": 1.0, "top_p": 0.7},
+            },
+            headline="nucleus",
+            looks=Looks(count=5, episodes=128),
+        ),
+        pairs=_against_each_other("filtered_bc"),
+        **rules,
+    )
+
 
 SUITES = {
     suite.name: suite
@@ -91,29 +149,37 @@ SUITES = {
             evaluation=Evaluation(episodes=512),
             checkpoints=_KEPT,
         ),
-        *(
-            Suite(
-                name=name,
-                summary="Small agents whose checkpoints the suite quick plays (`python -m leaderboards.export`).",
-                tasks=(task,),
-                training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
-                tokens=3_000_000,
-                agents=(
-                    Agent("bc", "bc", tokens_per_second=40_000),
-                    Agent("filtered_bc", "filtered_bc", {"fraction": 0.2}, tokens_per_second=40_000),
-                    Agent("ilql", "ilql", values | {"tau": tau}, tokens=2_000_000, tokens_per_second=20_000),
-                    Agent("sarsa", "sarsa", values, tokens=2_000_000, tokens_per_second=20_000),
-                    Agent("cql", "cql", values, tokens=2_000_000, tokens_per_second=20_000),
-                    Agent("dt", "dt", tokens_per_second=40_000),
-                ),
-                references=(_UNIFORM,),
-                seeds=(0,),
-                evaluation=Evaluation(episodes=256, headline=headline),
-            )
-            for name, task, values, tau, headline in (
-                ("small-visual-dialogue", _SMALL[0], _SMALL_VALUES | {"cql_weight": 1.0}, 0.7, "greedy"),
-                ("small-reddit", _SMALL[1], _SMALL_VALUES | {"cql_weight": 0.25}, 0.6, "sampled"),
-            )
+        Suite(
+            name="small-visual-dialogue",
+            summary=_SMALL_SUMMARY,
+            tasks=(_SMALL[0],),
+            training={"model": "tiny", "tokens_per_batch": 4096, "lr": 2e-3, "warmup": 50, "save_every": 200},
+            tokens=2_000_000,
+            agents=(
+                Agent("bc", "bc", tokens=3_000_000, tokens_per_second=40_000),
+                Agent("filtered_bc", "filtered_bc", {"fraction": 0.2}, 3_000_000, tokens_per_second=40_000),
+                *_small_values({"cql_weight": 1.0}, tau=0.7),
+                Agent("dt", "dt", tokens=3_000_000, tokens_per_second=40_000),
+            ),
+            references=(_UNIFORM,),
+            seeds=(0,),
+            evaluation=Evaluation(episodes=256),
+        ),
+        Suite(
+            name="small-reddit",
+            summary=_SMALL_SUMMARY,
+            tasks=(_SMALL[1],),
+            training=_MUON | {"model": "tiny-rotary"},
+            tokens=2_000_000,
+            agents=(
+                Agent("bc", "bc", tokens=6_000_000, tokens_per_second=25_000),
+                Agent("filtered_bc", "filtered_bc", _FROM_BC | {"fraction": 0.2}, tokens_per_second=25_000),
+                *_small_values({"cql_weight": 0.25}, tau=0.6),
+                Agent("dt", "dt", tokens=6_000_000, tokens_per_second=25_000),
+            ),
+            references=(_UNIFORM,),
+            seeds=(0,),
+            evaluation=Evaluation(episodes=256, headline="sampled"),
         ),
         Suite(
             name="smoke",
@@ -272,30 +338,24 @@ SUITES = {
             margin=0.5,
             frozen=True,
         ),
-        Suite(
-            name="reddit",
-            summary="Replies to comments, judged by a trained network whose mistakes are known.",
-            tasks=tuple(map(_comments, ("toxicity", "noisy_toxicity", "upvotes_model", "upvotes_real"))),
-            training=_MUON,
-            tokens=4_000_000,
-            agents=(
-                Agent("bc", "bc", _WATCHED, tokens=12_000_000, tokens_per_second=12_000, shared=True),
-                Agent("filtered_bc", "filtered_bc", _FROM_BC | {"fraction": 0.2}, 2_000_000, tokens_per_second=12_000),
-                Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.6, "cql_weight": 0.25}, tokens_per_second=8_000),
-                Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 0.25}, tokens_per_second=8_000),
-            ),
-            references=(
-                _UNIFORM,
-                _EMPTY,
-                _GIBBERISH,
-                Player("best-constant", "leaderboards.speakers:best_constant"),
-                BestOf("bc-best-of-16", "bc"),
-            ),
-            seeds=(0, 1, 2, 3, 4),
-            evaluation=Evaluation(episodes=1024, headline="sampled", looks=Looks(count=5, episodes=128)),
-            pairs=_against_each_other("filtered_bc"),
+        _replies(
+            name="reddit-toxicity",
+            summary="Harmless replies to comments, judged by a trained network whose mistakes are known.",
+            rewards=("toxicity", "noisy_toxicity"),
+            values={"cql_weight": 0.05},
+            tau=0.7,
+            tokens=2_000_000,
             margin=0.1,
-            margins={f"{_REDDIT}-upvotes_model": 0.3, f"{_REDDIT}-upvotes_real": 0.3},
+            frozen=True,
+        ),
+        _replies(
+            name="reddit-upvotes",
+            summary="Replies that find favour, judged by a trained network whose mistakes are known.",
+            rewards=("upvotes_model", "upvotes_real"),
+            values={"cql_weight": 0.5, "beta": 4.0},  # rewards are twice as large
+            tau=0.6,
+            tokens=4_000_000,
+            margin=0.3,
         ),
     ]
 }

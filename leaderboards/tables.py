@@ -86,8 +86,7 @@ class Table:
     @property
     def margin(self) -> float:
         """The difference below which the suite counts two agents as tied."""
-        suite = SUITES[self.suite]
-        return suite.margins.get(self.task["name"], suite.margin)
+        return SUITES[self.suite].margin
 
     @cached_property
     def orderings(self) -> list[Ordering]:

@@ -190,19 +190,20 @@ def _chosen(run: Mapping[str, Any], folder: Path) -> Done:
     decoding = evaluation["decodings"][evaluation["headline"]]
     needed = {name: _needed(folder, name) for name in config["among"]}
     candidates = {name: our_agents().load(checkpoint) for name, (checkpoint, _) in needed.items()}
-    tried = {
-        name: play(
-            trying, algorithm.policy(**decoding), episodes=config["episodes"], repeats=1, seed=evaluation["seed"] + 1
-        )
+    episodes, seed = config["episodes"], evaluation["seed"] + 1
+    tried = [
+        (name, option, play(trying, algorithm.policy(**decoding, **option), episodes=episodes, repeats=1, seed=seed))
         for name, algorithm in candidates.items()
-    }
-    best = max(tried, key=lambda name: fmean(tried[name].returns))
-    tuning = {"trials": len(tried), "episodes": len(tried) * config["episodes"], "chosen": best}
+        for option in config.get("options", [{}])
+    ]
+    best, option, _ = max(tried, key=lambda trial: fmean(trial[2].returns))
+    tuning = {"trials": len(tried), "episodes": len(tried) * episodes, "chosen": best, **option}
     results = {
-        name: dataclasses.replace(result, tuning=tuning) for name, result in play_decoded(run, candidates[best]).items()
+        name: dataclasses.replace(result, tuning=tuning)
+        for name, result in play_decoded(run, candidates[best], **option).items()
     }
     spent = sum(record["train"]["cost"]["seconds"] for _, record in needed.values())
-    cost = {**candidates[best].cost(), "seconds": spent + sum(result.seconds for result in tried.values())}
+    cost = {**candidates[best].cost(), "seconds": spent + sum(result.seconds for *_, result in tried)}
     return Done(results, {"cost": cost}, algorithm=candidates[best])
 
 

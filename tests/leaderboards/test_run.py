@@ -144,6 +144,15 @@ def test_a_dry_run_tells_the_time_and_does_nothing(folder):
     assert not (folder / "runs").exists()
 
 
+def test_a_seed_alone_has_the_keys_that_it_has_among_others(folder, monkeypatch):
+    monkeypatch.setitem(suites.SUITES, "tiny", replace(TINY, seeds=(0, 1)))
+    alone = command("--dry-run", "--seed", "1").output
+    assert [name in alone for name in ("bc on wordle, seed 1", "ilql on wordle, seed 1")] == [True, True]
+    assert "seed 0" not in alone  # nor the random player, which plays with the first seed
+    assert command("--seed", "1", "--agent", "bc").exit_code == 0
+    assert command("--agent", "bc").output.count("finished before") == 1
+
+
 def test_time_is_guessed_from_tokens_and_episodes(folder, results):
     slow = Agent("slow", "bc", tokens=720_000, tokens_per_second=100)
     suite = replace(TINY, evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(10, 40)))
@@ -288,6 +297,7 @@ def test_an_edited_policy_is_played_again(folder):
         (["--agent", "strangers:__name__"], "expected a class or function that makes a policy"),
         (["--algorithm", "filtered"], "unknown agent 'filtered'; did you mean 'filtered_bc'"),
         (["--checkpoint", "nowhere"], "nowhere"),
+        (["--seed", "3"], "suite 'tiny' has no seed 3; its seeds are (0,)"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_said_in_a_line_with_code_2(folder, arguments, message):

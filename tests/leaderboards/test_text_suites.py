@@ -43,7 +43,7 @@ def small(suite: Suite, rewards: tuple[str, str]) -> Suite:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rewards"),
-    [("visual-dialogue", ("standard", "yn")), ("reddit", ("toxicity", "upvotes_real"))],
+    [("visual-dialogue", ("standard", "yn")), ("reddit-upvotes", ("upvotes_model", "upvotes_real"))],
 )
 def test_a_suite_of_texts_goes_from_data_to_the_page(name, rewards, tmp_path, monkeypatch):
     played: list[tuple[str, dict[str, Any]]] = []
@@ -65,7 +65,7 @@ def test_a_suite_of_texts_goes_from_data_to_the_page(name, rewards, tmp_path, mo
     shared = records[second, "bc"]
     assert shared["run"]["kind"] == "shared"
     for (task, agent), record in records.items():
-        assert set(record["study"]) == {"greedy", "sampled"}, (task, agent)
+        assert set(record["study"]) == set(suite.evaluation.decodings), (task, agent)
         assert len(record["eval"]["greedy"]["examples"]) <= playing.EXAMPLES
         assert record["eval"]["greedy"]["env_kwargs"] == record["run"]["task"]["env_kwargs"]
     if name == "visual-dialogue":

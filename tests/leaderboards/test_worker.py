@@ -31,6 +31,7 @@ EVERYBODY = Suite(
         Agent("best-tenth", "filtered_bc", {"fraction": 0.1}),
         Chosen("chosen", ("bc", "best-tenth"), episodes=8),
         Agent("ilql", "ilql", {"pi_beta": "@bc"}),
+        Chosen("with-beta", ("ilql",), episodes=8, options=({"beta": 0.0}, {"beta": 1e6})),
     ),
     references=(
         Player("random", "leaderboards.players:random_word"),
@@ -128,6 +129,13 @@ def test_the_chosen_agent_is_the_better_one_and_its_trials_are_counted(records):
     assert greedy.agent == "chosen"
     trained = sum(records[name]["train"]["cost"]["seconds"] for name in ("bc", "best-tenth"))
     assert records["chosen"]["train"]["cost"]["seconds"] > trained
+
+
+def test_options_of_a_policy_are_chosen_in_the_same_way(records):
+    greedy = result(records["with-beta"])
+    assert greedy.tuning == {"trials": 2, "episodes": 16, "chosen": "ilql", "beta": 0.0}
+    assert greedy.decoding["beta"] == 0.0
+    assert greedy.returns == result(records["bc"]).returns  # values without weight leave pi_beta as it is
 
 
 def test_the_best_of_several_plays_is_kept_for_each_start(records):
