@@ -67,9 +67,9 @@ def test_the_models_reach_what_was_asked() -> None:
         assert bundled[row]["auc"] >= 0.95
     for kind in ("masked", "implied"):
         assert bundled[f"truth, {kind}"]["auc"] > linear[f"truth, {kind}"]["auc"]
-    for name, gap in [("bundled", 0.02), ("held-out", 0.022)]:  # the twin did not go on, see the page
+    for name in ("bundled", "held-out"):
         upvotes = read_card(WEIGHTS / name, "upvotes")["quality"]
-        assert upvotes["labels"]["auc"] >= upvotes["labels, ceiling"]["auc"] - gap
+        assert upvotes["labels"]["auc"] >= upvotes["labels, ceiling"]["auc"] - 0.02
         assert upvotes["labels"]["ece"] <= 0.05
 
 
