@@ -94,10 +94,19 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
     return [job for job in jobs if job.folder in wanted]
 
 
-def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Path = RESULTS) -> list[Job]:
+def plan(
+    suite: Suite,
+    contestants: Sequence[Contestant],
+    out: Path,
+    results: Path = RESULTS,
+    *,
+    tasks: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+) -> list[Job]:
     """All runs of `contestants` on the suite's tasks, agents after those whose checkpoints they start from.
 
-    Makes the suite's datasets where they are missing. A contestant to which the seed makes no difference runs once.
+    Makes the datasets of these tasks where they are missing. A contestant to which the seed makes no difference runs
+    once.
 
     The key of a run covers what its numbers come from: code by the library's version (a stranger's by its file), data
     by their hash, every setting, the seed, and the keys of the runs that it starts from. It covers neither the machine
@@ -106,14 +115,23 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
     Args:
         out: Where runs are done.
         results: Where published results are.
+        tasks, seeds: Only runs on tasks of these names or environments, with these seeds, and what they start from;
+            their keys are those that they have among all.
 
     Raises:
-        ImportError, ValueError: a contestant's code or configuration cannot be used.
+        ImportError, ValueError: a contestant's code or configuration cannot be used; the suite has no such seed.
+        UnknownNameError: the suite has no such task.
         FileNotFoundError: a checkpoint is not there.
     """
+    if unknown := set(seeds) - set(suite.seeds):
+        raise ValueError(f"suite {suite.name!r} has no seed {min(unknown)}; its seeds are {suite.seeds}")
+    wanted = suite.named(tasks)
+    lenders = [_lender(suite, task) for task in wanted]
     jobs: dict[Path, Job] = {}
     resolved = {contestant.name: resolve(suite, contestant) for contestant in contestants}
     for task in suite.tasks:
+        if task not in (*wanted, *lenders):
+            continue
         dataset_hash = load_dataset(task.dataset, **task.variant).metadata.content_hash
         starts = _starts(suite, task)
         for entered in contestants:
@@ -160,7 +178,21 @@ def plan(suite: Suite, contestants: Sequence[Contestant], out: Path, results: Pa
                     published=results / place.with_name(f"{place.name}.json"),
                     seconds=_seconds(suite, starts, contestant, shared=origin is not None),
                 )
-    return list(jobs.values())
+    chosen = [
+        job
+        for job in jobs.values()
+        if job.run["task"]["name"] in {task.name for task in wanted} and (not seeds or job.run["seed"] in seeds)
+    ]
+    return _with_starts(chosen, jobs)
+
+
+def _with_starts(chosen: Sequence[Job], jobs: Mapping[Path, Job]) -> list[Job]:
+    """The chosen jobs and all that they start from, in their order among all."""
+    folders = {job.folder for job in chosen}
+    for job in reversed(list(jobs.values())):  # needs stand before what needs them
+        if job.folder in folders:
+            folders |= set(job.needs)
+    return [job for job in jobs.values() if job.folder in folders]
 
 
 def _on_task(suite: Suite, task: Task, contestant: Contestant) -> Contestant:
@@ -172,6 +204,12 @@ def _on_task(suite: Suite, task: Task, contestant: Contestant) -> Contestant:
 
 def _origin(suite: Suite, task: Task, contestant: Contestant) -> Task | None:
     """The earlier task of which a shared contestant's run counts here too; None where it is this one."""
+    lender = _lender(suite, task)
+    return lender if contestant.shared and lender != task else None
+
+
+def _lender(suite: Suite, task: Task) -> Task:
+    """The first of the suite's tasks that differ from this one in rewards alone."""
 
     def but_rewards(task: Task) -> list[Any]:
         without = [
@@ -180,8 +218,7 @@ def _origin(suite: Suite, task: Task, contestant: Contestant) -> Task | None:
         ]
         return [task.env_id, task.dataset, *without]
 
-    first = next(other for other in suite.tasks if but_rewards(other) == but_rewards(task))
-    return first if contestant.shared and first != task else None
+    return next(other for other in suite.tasks if but_rewards(other) == but_rewards(task))
 
 
 def _starts(suite: Suite, task: Task) -> int:

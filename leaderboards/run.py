@@ -357,13 +357,11 @@ def main(
     """Trains and scores the agents of a suite; finished runs are skipped."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        chosen = get_suite(suite).only(task or ())
+        chosen = get_suite(suite)
         contestants = choose(chosen, agent or (), algorithm or (), checkpoint or (), chat or (), chat_url)
-        if unknown := set(seed or ()) - set(chosen.seeds):
-            raise ValueError(f"suite {suite!r} has no seed {unknown.pop()}; its seeds are {chosen.seeds}")
         if keep and not chosen.frozen:
             raise ValueError(f"--publish is for suites that no longer change, and {suite!r} is not frozen")
-        planned = [job for job in plan(chosen, contestants, out, results) if not seed or job.run["seed"] in seed]
+        planned = plan(chosen, contestants, out, results, tasks=task or (), seeds=seed or ())
         runs, total = budget(planned, jobs)
         if dry_run:
             console.print(runs)

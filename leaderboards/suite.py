@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lmrl_envs.errors import unknown_name
@@ -172,8 +172,8 @@ class Suite:
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
 
-    def only(self, tasks: Sequence[str]) -> Suite:
-        """The suite with the tasks of these names or environments alone; all of them where none is named.
+    def named(self, tasks: Sequence[str]) -> tuple[Task, ...]:
+        """The tasks of these names or environments; all of them where none is named.
 
         Raises:
             UnknownNameError: a name is not among the suite's.
@@ -182,5 +182,4 @@ class Suite:
         for name in tasks:
             if name not in known:
                 raise unknown_name(f"task of suite {self.name}", name, known)
-        kept = tuple(task for task in self.tasks if not tasks or {task.name, task.env_id} & set(tasks))
-        return replace(self, tasks=kept)
+        return tuple(task for task in self.tasks if not tasks or {task.name, task.env_id} & set(tasks))

@@ -391,10 +391,21 @@ def _workers(folder: Path) -> list[str]:
 
 def test_tasks_are_chosen_by_name_or_environment():
     suite = suites.SUITES["smoke"]
-    assert suite.only(()) == suite
-    assert [task.env_id for task in suite.only(["Reddit-v0", "Wordle-v0-common-40"]).tasks] == [
-        "Wordle-v0",
-        "Reddit-v0",
-    ]
+    assert suite.named(()) == suite.tasks
+    assert [task.env_id for task in suite.named(["Reddit-v0", "Wordle-v0-common-40"])] == ["Wordle-v0", "Reddit-v0"]
     with pytest.raises(UnknownNameError, match="did you mean 'Wordle-v0'"):
-        suite.only(["Wordle-v1"])
+        suite.named(["Wordle-v1"])
+
+
+def test_a_part_of_a_suite_has_the_keys_that_it_has_among_all(tmp_path):
+    suite = suites.SUITES["reddit-upvotes"]
+    suite = replace(suite, tasks=tuple(replace(task, variant={**task.variant, "games": 40}) for task in suite.tasks))
+    bc, *_, ilql, _ = suite.agents
+    whole = {job.folder: job.key for job in plan(suite, [bc, ilql], tmp_path)}
+    part = plan(suite, [bc, ilql], tmp_path, tasks=["Reddit-v0-upvotes_real"], seeds=[2])
+    assert {job.folder: job.key for job in part}.items() <= whole.items()
+    assert [job.title for job in part] == [
+        "bc on Reddit-v0-upvotes_model, seed 2",  # which the shared run starts from
+        "bc on Reddit-v0-upvotes_real, seed 2",
+        "ilql on Reddit-v0-upvotes_real, seed 2",
+    ]
