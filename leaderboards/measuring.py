@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,15 +99,19 @@ def plain_training(shape: str, vocabulary: int) -> Training:
 
 
 def full_rows(vocabulary: int, rows: int, length: int, seed: int = 0) -> TokenBatch:
-    """Random rows without padding, made like Wordle's: six tokens of the agent, six of the environment, in turn."""
+    """Random rows of one length, see `rows_of`."""
+    return rows_of(vocabulary, [length] * rows, seed)
+
+
+def rows_of(vocabulary: int, lengths: Sequence[int], seed: int = 0) -> TokenBatch:
+    """Random rows of these lengths, made like Wordle's: six tokens of the agent, six of the environment, in turn."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    agent = [position % 12 in range(1, 7) for position in range(length)]
-    turn = [position // 12 for position in range(length)]
-    made = [
-        TokenRow(rng.integers(0, vocabulary, length).tolist(), agent, [0.0] * length, turn, False, -1.0, 0)
-        for _ in range(rows)
-    ]
-    return TokenStore.from_rows(made).batch(np.arange(rows))
+    made = []
+    for length in lengths:
+        agent = [position % 12 in range(1, 7) for position in range(length)]
+        turn = [position // 12 for position in range(length)]
+        made.append(TokenRow(rng.integers(0, vocabulary, length).tolist(), agent, [0.0] * length, turn, False, -1.0, 0))
+    return TokenStore.from_rows(made).batch(np.arange(len(made)))
 
 
 def random_batches(store: TokenStore, rows: int) -> Iterator[TokenBatch]:

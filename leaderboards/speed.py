@@ -43,6 +43,7 @@ from leaderboards.measuring import (
     plain_training,
     random_batches,
     ratio,
+    rows_of,
     steps_over,
 )
 from leaderboards.plain import PlainGenerate, parameters_of, plain_ilql_loss, plain_lm
@@ -201,6 +202,8 @@ def growth(tokenizer: TurnTokenizer) -> dict[str, dict[str, float]]:
     sizes["tokens in a row (4,608 in a batch)"] = {
         str(length): rate(long, tokenizer, full_rows(size, 4_608 // length, length)) for length in (24, 72, 288, 1024)
     }
+    mixed = [24 + 3 * row // 2 for row in range(64)]
+    sizes["tokens in a row (4,608 in a batch)"]["24 to 118, no two alike"] = rate(long, tokenizer, rows_of(size, mixed))
     sizes["vocabulary"] = {
         str(words): rate(SHAPE, Sized(words), full_rows(words, 16, 72)) for words in (64, 2_000, 10_000, 50_257)
     }
