@@ -61,7 +61,7 @@ _FROM_BC = {"pi_ref": "@bc", "lr": 1e-3}
 _BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0, "cql_weight": 1e-4}
 _NO_CQL = {"cql_weight": 0.0}
 _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3e-3, "warmup": 200, "save_every": 500}
-_BETAS = ({"beta": 2.0}, {"beta": 4.0}, {"beta": 8.0})
+_BETAS = ({"beta": 1.0}, {"beta": 2.0}, {"beta": 4.0}, {"beta": 8.0})
 _WATCHED = {"eval_every": 500}
 _LIKELIHOOD = ("alol", "alol_ref_free", "alol_seq", "alol_kl", "rlol", "refit", "swift", "iqlearn")
 
@@ -323,8 +323,8 @@ SUITES = {
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.7, "cql_weight": 1.0}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 1.0}, tokens_per_second=8_000),
                 # A fine triples the largest reward, so that one beta does not fit all rewards (leaderboards/README.md).
-                Chosen("ilql-chosen", ("ilql",), episodes=128, options=_BETAS),
-                Chosen("sarsa-chosen", ("sarsa",), episodes=128, options=_BETAS),
+                Chosen("ilql-chosen", ("ilql",), episodes=512, options=_BETAS),
+                Chosen("sarsa-chosen", ("sarsa",), episodes=512, options=_BETAS),
             ),
             references=(
                 replace(_UNIFORM, shared=True),
