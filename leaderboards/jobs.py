@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from leaderboards.sources import REPOSITORY, hash_of, resolve
 from leaderboards.suite import Agent, BestOf, Checkpoint, Chosen, Contestant, Player, Suite, Task
-from lmrl_envs.datasets import load_dataset
+from lmrl_envs.datasets import content_hash
 from lmrl_envs.files import write_atomic
 from lmrl_envs.provenance import library_version
 from lmrl_envs.registration import make_task, plain_json
@@ -105,8 +105,8 @@ def plan(
 ) -> list[Job]:
     """All runs of `contestants` on the suite's tasks, agents after those whose checkpoints they start from.
 
-    Makes the datasets of these tasks where they are missing. A contestant to which the seed makes no difference runs
-    once.
+    Makes the episodes of these tasks' datasets where they are missing; runs make rewards that a model gives. A
+    contestant to which the seed makes no difference runs once.
 
     The key of a run covers what its numbers come from: code by the library's version (a stranger's by its file), data
     by their hash, every setting, the seed, and the keys of the runs that it starts from. It covers neither the machine
@@ -132,7 +132,7 @@ def plan(
     for task in suite.tasks:
         if task not in (*wanted, *lenders):
             continue
-        dataset_hash = load_dataset(task.dataset, **task.variant).metadata.content_hash
+        dataset_hash = content_hash(task.dataset, **task.variant)
         starts = _starts(suite, task)
         for entered in contestants:
             if entered.env_id not in (None, task.env_id):

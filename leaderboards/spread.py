@@ -231,10 +231,10 @@ GRIDS: dict[str, Callable[[], Grid]] = {
         trials={
             "bc": tuple(_product(lr=(3e-3, 1e-3), weight_decay=(0.0, 0.1), clip=(1.0, 0.5))),
             "filtered_bc": tuple(_product(lr=_LR, fraction=(0.1, 0.2, 0.3, 0.5))),
-            "ilql": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), cql_weight=(0.1, 1.0), beta=(4.0, 8.0))),
-            "sarsa": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=(4.0, 8.0))),
+            "ilql": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), cql_weight=(0.1, 1.0), beta=(2.0, 8.0))),
+            "sarsa": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=(2.0, 8.0))),
             "awr": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), awr_beta=(0.5, 1.0, 2.0, 4.0))),
-            "cql": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=(4.0, 8.0))),
+            "cql": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=(2.0, 8.0))),
             "dt": tuple(_product(lr=_LR, quantile=(0.5, 0.8, 0.95, 1.0))),
             "psi": _with(_VALUES, _product(lr=_LR, scale=(0.5, 1.0, 2.0, 4.0))),
         },

@@ -28,11 +28,11 @@ def _comments(reward: str, **variant: Any) -> Task:
     return Task(f"{_REDDIT}-{reward}", _REDDIT, scored, "reddit/comments-v0", {"reward": reward, **variant})
 
 
-def _against_each_other(filtered: str) -> tuple[tuple[str, str], ...]:
-    """The orderings of the four agents that the paper has; `filtered` is the row of %BC."""
+def _against_each_other(ilql: str, sarsa: str, filtered: str) -> tuple[tuple[str, str], ...]:
+    """The orderings of the four agents that the paper has, by the rows that stand for the first three."""
     return (
-        ("ilql", "sarsa"),
-        *((values, other) for values in ("ilql", "sarsa") for other in (filtered, "bc")),
+        (ilql, sarsa),
+        *((values, other) for values in (ilql, sarsa) for other in (filtered, "bc")),
         (filtered, "bc"),
     )
 
@@ -82,9 +82,13 @@ def _replies(
     values: dict[str, float],
     tau: float,
     tokens: int,
+    bc_tokens: int,
+    headline: tuple[str, dict[str, float]],
+    agents: tuple[Chosen, ...] = (),
+    pairs: tuple[tuple[str, str], ...],
     **rules: Any,
 ) -> Suite:
-    """The four agents on rewards of Reddit-v0; `tokens` are those of agents with values."""
+    """The four agents on rewards of Reddit-v0, and `agents`; `tokens` are those of agents with values."""
     # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
     # than they are: a small weight, and values choose within pi_beta's nucleus alone (leaderboards/README.md).
     settings = _VALUES | {"lr": 1e-3} | values
@@ -96,10 +100,11 @@ def _replies(
         training=_MUON | {"model": "mini-rotary"},
         tokens=tokens,
         agents=(
-            Agent("bc", "bc", _WATCHED, tokens=8_000_000, tokens_per_second=14_000, shared=True),
+            Agent("bc", "bc", _WATCHED, tokens=bc_tokens, tokens_per_second=14_000, shared=True),
             Agent("filtered_bc", "filtered_bc", filtered, tokens=1_000_000, tokens_per_second=14_000),
             Agent("ilql", "ilql", settings | {"tau": tau}, tokens_per_second=10_000),
             Agent("sarsa", "sarsa", settings, tokens_per_second=10_000),
+            *agents,
         ),
         references=(
             _UNIFORM,
@@ -114,12 +119,12 @@ def _replies(
             decodings={
                 "greedy": {"temperature": 0.0},
                 "sampled": {"temperature": 1.0},
-                "nucleus": {"temperature": 1.0, "top_p": 0.7},
+                headline[0]: headline[1],
             },
-            headline="nucleus",
+            headline=headline[0],
             looks=Looks(count=5, episodes=128),
         ),
-        pairs=_against_each_other("filtered_bc"),
+        pairs=pairs,
         **rules,
     )
 
@@ -230,7 +235,7 @@ SUITES = {
             ),
             seeds=(0, 1, 2, 3, 4),
             evaluation=Evaluation(episodes="all", repeats=50, looks=Looks(episodes="all"), critics=True),
-            pairs=_against_each_other("filtered_bc-chosen"),
+            pairs=_against_each_other("ilql", "sarsa", "filtered_bc-chosen"),
             margin=0.1,
             frozen=True,
         ),
@@ -338,7 +343,10 @@ SUITES = {
             ),
             seeds=(0, 1, 2, 3, 4),
             evaluation=Evaluation(episodes=512, looks=Looks(count=5, episodes=64)),
-            pairs=_against_each_other("filtered_bc-chosen"),
+            pairs=(
+                *_against_each_other("ilql-chosen", "sarsa-chosen", "filtered_bc-chosen"),
+                ("ilql-chosen", "best-list"),
+            ),
             margin=0.5,
             frozen=True,
         ),
@@ -349,6 +357,9 @@ SUITES = {
             values={"cql_weight": 0.05},
             tau=0.7,
             tokens=2_000_000,
+            bc_tokens=8_000_000,
+            headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
+            pairs=_against_each_other("ilql", "sarsa", "filtered_bc"),
             margin=0.1,
             frozen=True,
         ),
@@ -356,9 +367,14 @@ SUITES = {
             name="reddit-upvotes",
             summary="Replies that find favour, judged by a trained network whose mistakes are known.",
             rewards=("upvotes_model", "upvotes_real"),
-            values={"cql_weight": 0.5, "beta": 4.0},  # rewards are twice as large
+            values={"cql_weight": 0.05, "beta": 4.0, "lr": 3e-3},  # rewards are twice as large
             tau=0.6,
-            tokens=4_000_000,
+            tokens=2_000_000,
+            bc_tokens=12_000_000,
+            # Which words suit a parent pi_beta knows better than a young critic (leaderboards/README.md).
+            headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
+            agents=tuple(Chosen(f"{name}-chosen", (name,), episodes=512, options=_BETAS) for name in ("ilql", "sarsa")),
+            pairs=_against_each_other("ilql-chosen", "sarsa-chosen", "filtered_bc"),
             margin=0.3,
         ),
     ]

@@ -90,15 +90,32 @@ class Table:
 
     @cached_property
     def orderings(self) -> list[Ordering]:
-        """Of the pairs that the suite names and that have two seeds or more on each side."""
+        """Of the pairs that the suite names and that can be compared, see `_difference`."""
         if self.suite not in SUITES:
             return []
-        means = {name: row.means(self.headline) for name, row in self._by_name.items() if len(row.runs) > 1}
-        pairs = [pair for pair in SUITES[self.suite].pairs if set(pair) <= means.keys()]
-        differences = [seed_difference(means[a], means[b]) for a, b in pairs]
-        p_values = holm([difference.p_value for difference in differences]).tolist()
-        found = verdicts(differences, margin=self.margin)
-        return [Ordering(*pair, *rest) for pair, *rest in zip(pairs, differences, p_values, found, strict=True)]
+        found = {pair: self._difference(*pair) for pair in SUITES[self.suite].pairs}
+        differences = {pair: difference for pair, difference in found.items() if difference is not None}
+        p_values = holm([difference.p_value for difference in differences.values()]).tolist()
+        said = verdicts(list(differences.values()), margin=self.margin)
+        return [
+            Ordering(*pair, difference, p_value, verdict)
+            for (pair, difference), p_value, verdict in zip(differences.items(), p_values, said, strict=True)
+        ]
+
+    def _difference(self, better: str, worse: str) -> Estimate | None:
+        """Over training seeds; a player that has none counts by its mean on the same episodes.
+
+        None where a row is missing or has one seed of several, or where neither has any.
+        """
+        rows = [self._by_name[name] for name in (better, worse) if name in self._by_name]
+        if len(rows) < 2 or any(row.run["seeded"] and len(row.runs) < 2 for row in rows):
+            return None
+        a, b = (row.means(self.headline) for row in rows)
+        if not any(row.run["seeded"] for row in rows):
+            return None
+        if len(a) > 1 and len(b) > 1:
+            return seed_difference(a, b)
+        return seed_mean([x - y for x in a for y in b])
 
     @cached_property
     def data_return(self) -> float | None:

@@ -45,6 +45,7 @@ __all__ = [
     "DatasetMetadata",
     "TextDataset",
     "TurnColumns",
+    "content_hash",
     "load_dataset",
     "write_dataset",
     "write_episodes",
@@ -275,6 +276,22 @@ def load_dataset(
     return dataset
 
 
+def content_hash(
+    dataset_id: str, *, split: Split = "train", root: Path | str | None = None, **variant: Any
+) -> str | None:
+    """`metadata.content_hash` of the dataset that `load_dataset` loads with these arguments.
+
+    Where the hash leaves rewards out, no model is asked for them.
+
+    Raises:
+        as `load_dataset`.
+    """
+    recipe = find_recipe(dataset_id)
+    recipe.resolve(dataset_id, split, variant)
+    given = _original(recipe, variant) if recipe.learned_rewards else variant
+    return load_dataset(dataset_id, split=split, root=root, **given).metadata.content_hash
+
+
 def write_dataset(path: Path | str, episodes: Iterable[Episode], metadata: DatasetMetadata) -> TextDataset:
     """Writes a file of episodes and reads it back. The file that was there is replaced whole, or stays as it was.
 
@@ -295,13 +312,17 @@ def _made(
     dropped: Counter[str],
 ) -> Iterable[Episode]:
     """The episodes of a dataset that is not there yet: generated, or another one's with new rewards."""
-    kept = {name: value for name, value in given.items() if name not in recipe.rewards_only}
-    original = {**kept, **recipe.relabels}
+    original = _original(recipe, given)
     variant, games = recipe.resolve(dataset_id, split, given)
     if recipe.relabel is None or variant == recipe.resolve(dataset_id, split, original)[0]:
         return recipe.episodes(dataset_id, split, variant, games, dropped)
     task = recipe.task(variant)
     return load_attribute(recipe.relabel)(task, load_dataset(dataset_id, split=split, root=root, **original))
+
+
+def _original(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the dataset whose episodes a variant shares, with which they are generated."""
+    return {name: value for name, value in given.items() if name not in recipe.rewards_only} | dict(recipe.relabels)
 
 
 def _flat(table: pa.Table, name: str) -> tuple[np.ndarray, pa.Array]:

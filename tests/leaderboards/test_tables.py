@@ -47,6 +47,25 @@ def test_orderings_are_by_welch_over_seeds_and_holm_within_the_table(tmp_path, w
     assert open_.verdict == "undecided"
 
 
+def test_a_player_without_seeds_counts_by_its_mean_on_the_same_episodes(tmp_path, write_result, pairs):
+    for seed, mean in enumerate((-1.0, -1.2, -1.4)):
+        write_result("a", [mean] * 2, seed=seed)
+    for player, mean in (("b", -2.0), ("d", -1.5)):
+        write_result(player, [mean - 1, mean + 1], kind="player")
+    above, below = only_table(tmp_path / "runs").orderings
+    # standard deviation .2 over 3 seeds: standard error .1155, t(2) at .975 = 4.3027
+    assert above[:2] == ("a", "b")
+    assert above.difference.interval()[:2] == pytest.approx((0.8 - 0.4968, 0.8 + 0.4968), abs=1e-4)
+    assert below[:2] == ("d", "a")
+    assert below.difference.interval()[:2] == pytest.approx((-0.3 - 0.4968, -0.3 + 0.4968), abs=1e-4)
+
+
+def test_two_players_without_seeds_are_not_ordered(tmp_path, write_result, pairs):
+    for player in ("a", "b"):
+        write_result(player, [-2.0, -1.0], kind="player")
+    assert only_table(tmp_path / "runs").orderings == []
+
+
 def test_one_seed_orders_nobody(tmp_path, write_result, pairs):
     write_result("a", [-1.0, -1.0])
     write_result("b", [-3.0, -3.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmrl_envs.datasets import load_dataset
+from lmrl_envs.datasets import content_hash, load_dataset
 from lmrl_envs.reddit.corpus import threads
 from lmrl_envs.reddit.grammar import part_of
 from lmrl_envs.reddit.linear import LinearScorer
@@ -89,6 +89,20 @@ def test_other_rewards_relabel_the_same_rows(real, root, models, monkeypatch):
     coins = np.array([episode.info["coin"] for episode in real])
     expected = np.where(toxicity.returns == -5.0, np.where(coins, -10.0, 0.0), toxicity.returns)
     assert noisy.returns.tolist() == expected.tolist()
+
+
+def test_the_hash_is_told_without_asking_a_judge(tmp_path, monkeypatch):
+    part = {"split": "validation", "root": tmp_path, "games": 20}
+    with monkeypatch.context() as patch:
+        patch.setattr("lmrl_envs.reddit.rewards.load_reward_model", None)
+        told = content_hash(ID, reward="noisy_toxicity", **part)
+    assert told == load_dataset(ID, reward="noisy_toxicity", **part).metadata.content_hash
+    assert told != content_hash(ID, reward="noisy_toxicity", include_parent=False, **part)
+
+
+def test_the_hash_of_what_is_not_declared_is_refused():
+    with pytest.raises(ValueError, match="reward of reddit/comments-v0"):
+        content_hash(ID, reward="upvote")
 
 
 def test_without_parents(real, root):
