@@ -1,6 +1,7 @@
-"""Published results: what `python -m leaderboards.run --publish` keeps in `leaderboards/results/` and in the README.
+"""Published results: what `python -m leaderboards.run --publish` keeps in `leaderboards/results/`.
 
-`python -m leaderboards.publish` writes the README's tables again from the results that are there.
+`python -m leaderboards.publish` writes from the results that are there the README's short tables and the whole ones of
+`leaderboards/results/README.md`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Any
 
 import typer
 
+from leaderboards import render
 from leaderboards.jobs import RESULTS, Job
-from leaderboards.render import markdown
 from leaderboards.sources import REPOSITORY
-from leaderboards.tables import read
+from leaderboards.tables import Table, read
 from lmrl_envs.files import between_markers, write_atomic
 
 README = REPOSITORY / "README.md"
+REPORT = "README.md"
+"""The whole tables, in the folder of results."""
 LARGEST = 200_000
 """Bytes of one published result."""
 GAMES, CURVE_POINTS, DIGITS = 4, 100, 5
@@ -82,19 +85,37 @@ def with_speed(readme: str, measured: Path) -> str:
 
 
 def with_results(readme: str, results: Path) -> str:
-    """The README with the tables of the published results, and what they were made with, between its markers."""
+    """The README with the scores of the published results, and what they were made with, between its markers."""
     tables = read(results)
-    parts = ["No results are kept yet: `make leaderboard` makes them on your machine.\n"]
-    if tables:
-        made = tables[0].rows[0].first.provenance
-        machine = f"{made['processor'] or 'an unnamed processor'}, {made['cores']} cores, {made['platform']}"
-        parts = [markdown(tables), f"\nMade on {machine}, lmrl-envs {made['library']}.\n"]
-    return between_markers(readme, "results", "".join(parts))
+    text = f"{render.summary(tables)}\n{_made_on(tables)}"
+    return between_markers(
+        readme, "results", text if tables else "No results are kept yet: `make leaderboard` makes them.\n"
+    )
+
+
+def report(results: Path) -> str:
+    """The whole tables of the published results."""
+    tables = read(results)
+    about = "Written by `python -m leaderboards.publish`; `python -m leaderboards.render` draws all of it as a page."
+    return f"# Published results\n\n{about}\n\n{render.markdown(tables)}\n{_made_on(tables)}"
+
+
+def _made_on(tables: Sequence[Table]) -> str:
+    """The machines that results come from, each once."""
+    made = [run.results[table.headline].provenance for table in tables for row in table.rows for run in row.runs]
+    machines = dict.fromkeys(map(_machine, made))  # in the order of the tables
+    return f"Made on {'; '.join(machines)}.\n"
+
+
+def _machine(made: Mapping[str, Any]) -> str:
+    machine = made.get("card") or f"{made['processor'] or 'an unnamed processor'}, {made['cores']} cores"
+    return f"{machine}, {made['platform']}, lmrl-envs {made['library']}"
 
 
 def write_readme() -> None:
-    """Writes the tables of the published results, and of the measured speed, into the README."""
+    """Writes the tables of the published results, and of the measured speed."""
     write_atomic(README, with_speed(with_results(README.read_text(encoding="utf-8"), RESULTS), SPEED))
+    write_atomic(RESULTS / REPORT, report(RESULTS))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,9 +33,47 @@ def markdown(tables: Sequence[Table]) -> str:
     return "\n\n".join(_markdown_table(table, tables) for table in tables) + "\n"
 
 
+def summary(tables: Sequence[Table]) -> str:
+    """Of each table in markdown the scores alone, and the orderings in a line."""
+    return "\n\n".join(map(_markdown_summary, tables)) + "\n"
+
+
+def _markdown_summary(table: Table) -> str:
+    lines = [
+        _heading(table),
+        "",
+        *_markdown_rows(
+            ["agent", *table.decodings, "seeds"],
+            [[_labelled(table, row), *_scores(table, row), _seeds(row)] for row in table.rows],
+        ),
+    ]
+    if table.orderings:
+        lines += ["", f"{'; '.join(_told_ordering(table, *some) for some in _by_verdict(table))}."]
+    return "\n".join(lines)
+
+
+def _by_verdict(table: Table) -> Iterator[tuple[str, list[str]]]:
+    """The pairs of each verdict, those that are decided first."""
+    signs = {">": " &gt; ", "<": " &lt; ", "tied": " and ", "undecided": " and "}
+    found: dict[str, list[str]] = {"": [], "tied": [], "undecided": []}
+    for ordering in table.orderings:
+        pair = f"{_cell(ordering.better)}{signs[ordering.verdict]}{_cell(ordering.worse)}"
+        found[ordering.verdict if ordering.verdict in found else ""].append(pair)
+    return ((verdict, pairs) for verdict, pairs in found.items() if pairs)
+
+
+def _told_ordering(table: Table, verdict: str, pairs: Sequence[str]) -> str:
+    lead = {"": "", "tied": f"tied within {table.margin:g}: ", "undecided": "undecided: "}[verdict]
+    return f"{lead}{', '.join(pairs)}"
+
+
+def _heading(table: Table) -> str:
+    return f"**{_cell(table.task['name'])}**, suite `{_cell(table.suite)}`, by mean return ({table.headline})"
+
+
 def _markdown_table(table: Table, tables: Sequence[Table]) -> str:
     lines = [
-        f"**{_cell(table.task['name'])}**, suite `{_cell(table.suite)}`, by mean return ({table.headline})",
+        _heading(table),
         "",
         *_markdown_rows(["agent", *table.decodings, *_FIGURES], [_markdown_figures(table, row) for row in table.rows]),
         "",
@@ -72,13 +110,12 @@ def told_imitation(imitation: Imitation) -> str:
 
 
 def _markdown_figures(table: Table, row: Row) -> list[str]:
-    shown = [name for name in table.decodings if row.decoded or name == table.headline]
     return [
-        f"{_cell(row.name)}{''.join(f' ({label})' for label in labels(table, row))}",
-        *[figures.with_interval(row.estimate(name)) if name in shown else "·" for name in table.decodings],
+        _labelled(table, row),
+        *_scores(table, row),
         figures.number(row.normalized),
         figures.with_interval(row.gain) if row.gain else "–",
-        str(len(row.runs)) if row.run["seeded"] else "–",
+        _seeds(row),
         figures.count(row.episodes),
         figures.tuning(row.tuning),
         figures.duration(row.seconds),
@@ -86,6 +123,20 @@ def _markdown_figures(table: Table, row: Row) -> list[str]:
         figures.count(row.forward_passes),
         figures.megabytes(row.extra_bytes),
     ]
+
+
+def _labelled(table: Table, row: Row) -> str:
+    return f"{_cell(row.name)}{''.join(f' ({label})' for label in labels(table, row))}"
+
+
+def _scores(table: Table, row: Row) -> list[str]:
+    """Under each decoding; a dot where a player has one way to play."""
+    shown = [name for name in table.decodings if row.decoded or name == table.headline]
+    return [figures.with_interval(row.estimate(name)) if name in shown else "·" for name in table.decodings]
+
+
+def _seeds(row: Row) -> str:
+    return str(len(row.runs)) if row.run["seeded"] else "–"
 
 
 def labels(table: Table, row: Row) -> list[str]:

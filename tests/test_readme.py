@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from leaderboards import new, run, suites
-from leaderboards.publish import README, RESULTS, SPEED, with_results, with_speed
+from leaderboards.publish import README, REPORT, RESULTS, SPEED, report, with_results, with_speed
 from leaderboards.rows import Row
 from leaderboards.tables import read
 
@@ -32,6 +32,7 @@ def python(code: str, folder: Path) -> str:
 def test_the_table_is_what_the_script_writes():
     assert with_speed(with_results(TEXT, RESULTS), SPEED) == TEXT
     assert TEXT.count("<!-- results:") == TEXT.count("<!-- end of results -->") == 1
+    assert report(RESULTS) == (RESULTS / REPORT).read_text(encoding="utf-8")
 
 
 def test_the_environment_is_used_as_shown(tmp_path):

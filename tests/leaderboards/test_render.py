@@ -11,7 +11,7 @@ import pytest
 
 from leaderboards.drawing import advantage_scale, board, curve, q_by_turn
 from leaderboards.instruments import INSTRUMENTS, exact_shares
-from leaderboards.render import html, markdown, write
+from leaderboards.render import html, markdown, summary, write
 from leaderboards.suites import SUITES
 from leaderboards.tables import read
 from lmrl_envs.core import Episode, Turn
@@ -166,6 +166,24 @@ def test_tables_of_orderings_and_gaps_stand_on_the_page_and_in_markdown(tmp_path
     assert imitation in page
     assert "lies within ±0.25" in page
     assert "exactly \N{MINUS SIGN}2.500" in page
+
+
+def test_a_summary_has_the_scores_and_the_orderings_in_a_line(tmp_path, write_result, monkeypatch):
+    asked = replace(
+        SUITES["quick"], pairs=(("ilql", "bc"), ("bc", "sarsa"), ("ilql", "dt"), ("bc", "awr")), margin=0.25
+    )
+    monkeypatch.setitem(SUITES, "quick", asked)
+    means = {"bc": (-2.0, -2.1), "ilql": (-1.0, -1.1), "sarsa": (-1.0, -1.1), "dt": (-1.05, -1.15), "awr": (-1.0, -4.0)}
+    for name, scores in means.items():
+        for seed, mean in enumerate(scores):
+            write_result(name, [mean] * 2, seed=seed)
+    write_result("random", [-6.0] * 2, kind="player")
+    lines = summary(read(tmp_path / "runs")).splitlines()
+    assert lines[2:4] == ["| agent | greedy | sampled | seeds |", "| --- | ---: | ---: | ---: |"]
+    assert lines[4].startswith("| ilql | −1.05 [")
+    assert "| random (reference) | −6.00 [−6.00, −6.00] | · | – |" in lines
+    # standard errors .0707 with 2 degrees of freedom: t .4 is undecided within .25
+    assert lines[-1] == "ilql &gt; bc, bc &lt; sarsa; undecided: ilql and dt, bc and awr."
 
 
 GAME_SCORES = [
