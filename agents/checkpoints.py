@@ -93,6 +93,22 @@ def load_agent(folder: Path, *, device: str = "auto", algorithm: type[Algorithm]
     return built.to(resolve_device(device)).eval()
 
 
+def load_finished(algorithm: Algorithm, folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    """Gives an algorithm the weights of the finished run in `folder` and returns the facts about it.
+
+    None where `folder` holds no trained agent, or one of another identity.
+    """
+    try:
+        content = read_agent(folder)
+    except CheckpointError:
+        return None
+    if {name: content["trained"].get(name) for name in identity} != identity or content.get("stand_ins"):
+        return None
+    _copy_weights(algorithm, load_file(folder / MODEL), folder / MODEL)
+    algorithm.turn_tokens = int(content["turn_tokens"])
+    return content["trained"]
+
+
 def start_from(algorithm: Algorithm, folder: Path) -> Algorithm:
     """Gives an agent's language model the weights of the trained agent in `folder`, and returns that one.
 

@@ -31,6 +31,7 @@ from lmrl_envs.progress import progress_bar
 
 __all__ = ["Algorithm", "Prepared", "TokenScores", "TrainConfig", "TrainResult", "spread", "train"]
 
+METRICS = "metrics.jsonl"
 LOG_EVERY = 50
 """Steps between two points of a curve, which are means over these steps."""
 CHECKED_EACH_STEP = ("cpu",)
@@ -62,7 +63,8 @@ def train(
     """Trains an algorithm for `config.steps` steps, saving into `out` as it goes.
 
     A run that was stopped, or killed, goes on from its last save and gives the same losses and weights as one that was
-    not (same machine, CPU, float32, same threads). SIGINT and SIGTERM save before they end the run.
+    not (same machine, CPU, float32, same threads). SIGINT and SIGTERM save before they end the run. A finished run is
+    not done again.
 
     Args:
         out: a folder: the trained agent, `training.safetensors`, `metrics.jsonl`.
@@ -84,6 +86,16 @@ def train(
     ready_trunks(algorithm)
     env = data.metadata
     check_needs(algorithm, data)
+    identity = {
+        "algorithm": algorithm.name,
+        "config": json.loads(json.dumps(dataclasses.asdict(config))),
+        "data": env.content_hash,
+        "episodes": data.fingerprint,
+        "tokenizer": algorithm.tokenizer.fingerprint,
+    }
+    saved = out / checkpoints.TRAINING
+    if resume and not saved.is_file() and (finished := load_finished(algorithm, out, identity)) is not None:
+        return finished
     with naming(algorithm, data):
         prepared = algorithm.prepare(data, env_id=env.env_id, env_kwargs=env.env_kwargs)
         store = encode_dataset(algorithm, prepared.data)
@@ -95,14 +107,7 @@ def train(
     optimizer = make_optimizer(config.optimizer, algorithm, groups, lr=config.lr, weight_decay=config.weight_decay)
     peaks = [group["lr"] for group in optimizer.param_groups]
 
-    identity = {
-        "algorithm": algorithm.name,
-        "config": json.loads(json.dumps(dataclasses.asdict(config))),
-        "data": env.content_hash,
-        "tokenizer": algorithm.tokenizer.fingerprint,
-    }
     progressed = Progressed()
-    saved = out / checkpoints.TRAINING
     if resume and saved.is_file():
         state = checkpoints.load_training(saved, algorithm, optimizer)
         if state.pop("identity") != identity:
@@ -165,6 +170,16 @@ def train(
     cost = {"steps": result.steps, "tokens": result.tokens, "seconds": result.seconds, "stopped": progressed.stopped}
     checkpoints.save_agent(algorithm, out, trained=identity | cost)
     return result
+
+
+def load_finished(algorithm: Algorithm, out: Path, identity: dict[str, Any]) -> TrainResult | None:
+    """The run of this identity in `out`, if it is finished."""
+    log = out / METRICS
+    facts = checkpoints.load_finished(algorithm, out, identity) if log.is_file() else None
+    if facts is None:
+        return None
+    curve = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return TrainResult(algorithm.eval(), facts["steps"], facts["tokens"], facts["seconds"], curve, out)
 
 
 def backward(algorithm: Algorithm, step: Step, device: torch.device) -> dict[str, Tensor]:
@@ -314,7 +329,7 @@ class MetricsLog:
     """The curve as JSON lines, and in TensorBoard where that is installed."""
 
     def __init__(self, out: Path, curve: list[dict[str, float]]) -> None:
-        self.path, self.curve = out / "metrics.jsonl", curve
+        self.path, self.curve = out / METRICS, curve
         self.path.write_text("".join(json.dumps(point) + "\n" for point in curve), encoding="utf-8")
         self.board: Any = None
         with contextlib.suppress(ImportError):

@@ -26,6 +26,8 @@ from lmrl_envs.registration import make_task, plain_json
 CHAT = "leaderboards.players:chat"
 """The player behind `--chat`."""
 SCHEMA = 1
+LOOKED = ("score", "opener_share")
+"""What looks in the course of training put into its curve."""
 RESULTS = REPOSITORY / "leaderboards" / "results"
 """Published results."""
 EPISODES_PER_SECOND = 40
@@ -36,8 +38,9 @@ EPISODES_PER_SECOND = 40
 class Job:
     """One run. `run` is plain JSON and holds all that the run depends on.
 
-    Its `key` is the hash of that, its `setting` the hash of what the seeds of one row share. `published` is where its
-    result stands in the repository, if it does. `seconds` is a guess of how long it takes on one core.
+    Its `key` is the hash of that, `training` the hash of all but the evaluation, `setting` that of what the seeds of
+    one row share. `published` is where its result stands in the repository, if it does. `seconds` is a guess of how
+    long it takes on one core.
     """
 
     folder: Path
@@ -77,11 +80,28 @@ class Job:
         return _key_in(self.published) == self.key
 
     def prepare(self) -> None:
-        """Readies the folder: what another setting left there goes, what this one left stays and is taken up again."""
-        if _key_in(self.folder / "run.json") != self.key:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Readies the folder: what another setting left there goes, what this one left stays and is taken up again.
+
+        A finished training stays too where the evaluation alone is another one.
+        """
+        before, train = _run_in(self.folder / "run.json"), self.folder / "train"
+        if before.get("key") != self.key:
+            trained = all((train / name).is_file() for name in ("agent.json", "metrics.jsonl"))
+            if trained and before.get("training") == self.run["training"]:
+                for path in (self.result, train / "training.safetensors"):
+                    path.unlink(missing_ok=True)
+                _forget_looks(train / "metrics.jsonl")
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "error.txt").unlink(missing_ok=True)
         write_atomic(self.folder / "run.json", json.dumps({"schema": SCHEMA, "run": self.run}, indent=2))
+
+
+def _forget_looks(curve: Path) -> None:
+    """Takes out of a curve what was played in the course of training."""
+    points = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
+    kept = [{name: value for name, value in point.items() if name not in LOOKED} for point in points]
+    write_atomic(curve, "".join(json.dumps(point) + "\n" for point in kept))
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
@@ -165,8 +185,11 @@ def plan(
                     "seed": seed,
                     "needs": {name: jobs[path].key for name, path in needed.items()},
                 }
+                learnt = {name: value for name, value in run.items() if name != "evaluation"}
+                learnt["needs"] = {name: jobs[path].run["training"] for name, path in needed.items()}
                 labels = {
                     "key": hash_of(run),
+                    "training": hash_of(learnt),
                     "setting": hash_of(shared),
                     "reference": entered in suite.references,
                     "command": _command(suite, entered),
@@ -271,7 +294,12 @@ def path_safe(name: str) -> str:
 
 
 def _key_in(path: Path) -> str | None:
+    return _run_in(path).get("key")
+
+
+def _run_in(path: Path) -> dict[str, Any]:
+    """The run that a file is of; an empty one where there is none or it is cut short, so that it is done again."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["run"]["key"]
+        return dict(json.loads(path.read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # nothing there, or cut short: the run is done again
+        return {}

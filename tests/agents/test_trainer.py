@@ -116,6 +116,7 @@ def test_training_lowers_the_loss_and_the_agent_comes_back_as_it_was(games: Text
     assert loaded.config == config
     assert loaded.turn_tokens == 6
     assert loaded.policy(temperature=0.0).act([[]]) == result.algorithm.policy(temperature=0.0).act([[]])
+    (tmp_path / checkpoints.TRAINING).unlink()  # a finished run stands in the agent's own files
     finished = train(BC(config, tokenizer, seed=9), games, out=tmp_path, validation=validation)  # nothing left to do
     assert without_seconds(finished.curve) == without_seconds(result.curve)
     assert_same(state_of(finished.algorithm), state_of(result.algorithm))
@@ -296,6 +297,19 @@ def test_another_runs_state_is_refused_and_can_be_replaced(games, tokenizer, tmp
     with pytest.raises(CheckpointError, match="belongs to another run"):
         train(BC(other, tokenizer), games, out=tmp_path)
     assert train(BC(other, tokenizer), games, out=tmp_path, resume=False).steps == 6
+
+
+def test_a_finished_run_on_other_episodes_is_another_run(games, tokenizer, tmp_path):
+    config = BC.Config(**SHORT)
+    train(BC(config, tokenizer), games, out=tmp_path)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        train(BC(config, tokenizer), games[:100], out=tmp_path)
+    (tmp_path / checkpoints.TRAINING).unlink()
+    assert train(BC(config, tokenizer), games[:100], out=tmp_path).curve[-1]["step"] == 6
+    (tmp_path / checkpoints.TRAINING).unlink()
+    before = (tmp_path / checkpoints.MODEL).stat().st_mtime_ns
+    train(BC(config, tokenizer), games[:100], out=tmp_path)
+    assert (tmp_path / checkpoints.MODEL).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("name", [checkpoints.MODEL, checkpoints.TOKENIZER, checkpoints.AGENT, checkpoints.TRAINING])

@@ -113,6 +113,30 @@ def test_scores_are_seen_in_the_course_of_training(records):
     assert 0 < curve[-1]["validation_loss"] < math.log(300)  # under that of a uniform choice among all tokens
 
 
+def test_another_evaluation_plays_again_without_training_again(tmp_path):
+    small = replace(EVERYBODY, agents=(EVERYBODY.agents[0], EVERYBODY.agents[3]), references=())
+    first = performed(small, tmp_path)
+    trained = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/*/*/*/train/model.safetensors"))]
+    cool = replace(small.evaluation, decodings={"greedy": {"temperature": 0.0}, "cool": {"temperature": 0.1}})
+    second = performed(replace(small, evaluation=cool), tmp_path)
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/*/*/*/train/model.safetensors"))] == trained
+    for agent, record in second.items():
+        assert list(record["eval"]) == ["greedy", "cool"]
+        assert result(record).returns == result(first[agent]).returns
+        assert record["train"]["cost"] == first[agent]["train"]["cost"]
+        # what was played in the course of training was played in the other evaluation
+        points = [{name: x for name, x in point.items() if name != "score"} for point in first[agent]["train"]["curve"]]
+        assert record["train"]["curve"] == points
+
+
+def test_another_training_is_done_anew(tmp_path):
+    small = replace(EVERYBODY, agents=EVERYBODY.agents[:1], references=())
+    (first,) = performed(small, tmp_path).values()
+    (second,) = performed(replace(small, training=small.training | {"lr": 1e-2}), tmp_path).values()
+    assert second["train"]["curve"][-1]["loss"] != first["train"]["curve"][-1]["loss"]
+    assert "score" in second["train"]["curve"][-1]
+
+
 def test_an_experts_pupil_learns_from_the_experts_games_alone(records, tmp_path):
     assert records["expert-bc"]["run"]["behaviours"] == ["entropy"]
     assert records["expert-bc"]["run"]["reference"]
