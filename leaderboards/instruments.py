@@ -123,6 +123,8 @@ class SpreadRow(NamedTuple):
     fresh: Estimate | None
     """Over fresh seeds, on test episodes; None of fewer than two."""
     fresh_place: float | None
+    sampled: Estimate | None
+    """The same in sampled play."""
     paper: Sequence[float | None] | None
     """Best score and standard deviation as published, on other data."""
 
@@ -130,7 +132,7 @@ class SpreadRow(NamedTuple):
 def spread_rows(record: Record) -> list[SpreadRow]:
     """The agents of a grid, best trial first."""
     agents = record["agents"]
-    fresh = {name: seed_mean(row["fresh"]) if len(row["fresh"]) > 1 else None for name, row in agents.items()}
+    fresh = {name: _over_seeds(row["fresh"]) for name, row in agents.items()}
     shown = [score for row in agents.values() for score in row["scores"]]
     shown += [estimate.value for estimate in fresh.values() if estimate]
     low, high = min(shown), max(shown)
@@ -150,8 +152,13 @@ def spread_rows(record: Record) -> list[SpreadRow]:
             row["trials"][int(row["chosen"].rpartition("-")[2]) - 1],
             estimate,
             place(estimate.value) if estimate else None,
+            _over_seeds(row["sampled"]),
             record["paper"].get(name),
         )
         for (name, row), estimate in zip(agents.items(), fresh.values(), strict=True)
     ]
     return sorted(rows, key=lambda row: -row.best)
+
+
+def _over_seeds(scores: Sequence[float]) -> Estimate | None:
+    return seed_mean(scores) if len(scores) > 1 else None

@@ -117,11 +117,18 @@ def spread(scores: Sequence[float]) -> dict[str, float]:
     return {"best": max(scores), "median": median(scores), "sd": stdev(scores) if len(scores) > 1 else 0.0}
 
 
-def report(grid: Grid, trials: Mapping[str, float], finals: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def report(
+    grid: Grid,
+    trials: Mapping[str, float],
+    finals: Mapping[str, Sequence[float]],
+    sampled: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
     """Plain JSON: for each agent its trials' settings and scores, their spread, the chosen trial and its fresh scores.
 
     Args:
-        trials: mean return of each trial. finals: mean returns of each agent's fresh seeds, none where not yet run.
+        trials: mean return of each trial.
+        finals, sampled: mean returns of each agent's fresh seeds, in headline and in sampled play; none where not yet
+            run.
     """
     best = chosen(grid, trials)
     return {
@@ -138,6 +145,7 @@ def report(grid: Grid, trials: Mapping[str, float], finals: Mapping[str, Sequenc
                 **spread([trials[f"{name}-{k}"] for k in range(1, len(some) + 1)]),
                 "chosen": best[name].name,
                 "fresh": list(finals.get(name, ())),
+                "sampled": list(sampled.get(name, ())),
             }
             for name, some in grid.trials.items()
         },
@@ -154,36 +162,43 @@ def run(grid: Grid, out: Path, processes: int, console: Console) -> tuple[dict[s
     tried = _done(grid.suite("trials", trials), out, processes, console)
     if tried.failed:
         raise RuntimeError(f"{len(tried.failed)} of {len(trials)} trials broke, so that none is chosen; see {out}")
-    scores = {name: means[0] for name, means in tried.means.items()}
+    scores = {name: means[0] for name, means in tried.headline.items()}
     best = chosen(grid, scores)
     again = [replace(best[name], name=f"{name}-best") for name in grid.trials]
     prior = [trial for trial in trials if trial.name == PRIOR]
     final = _done(grid.suite("best", [*prior, *again]), out, processes, console)
-    return report(grid, scores, {name: final.means.get(f"{name}-best", []) for name in grid.trials}), final.failed
+    finals, sampled = (
+        {name: means.get(f"{name}-best", []) for name in grid.trials} for means in (final.headline, final.sampled)
+    )
+    return report(grid, scores, finals, sampled), final.failed
 
 
 @dataclass(frozen=True)
 class _Done:
-    means: Mapping[str, list[float]]
-    """Headline returns of each contestant, a mean a seed."""
+    headline: Mapping[str, list[float]]
+    """Returns of each contestant, a mean a seed."""
+    sampled: Mapping[str, list[float]]
     failed: list[Job]
 
 
 def _done(suite: Suite, out: Path, processes: int, console: Console) -> _Done:
     jobs = plan(suite, [*suite.references, *suite.agents], out, out / "published")
     failed = execute(jobs, processes, console)
-    means: dict[str, list[float]] = {}
-    for job in jobs:
-        if job.done_here():
-            result = Run.load(job.result).results[suite.evaluation.headline]
-            means.setdefault(job.run["agent"], []).append(fmean(result.returns))
-    return _Done(means, failed)
+    results = [(job.run["agent"], Run.load(job.result).results) for job in jobs if job.done_here()]
+
+    def means(decoding: str) -> dict[str, list[float]]:
+        of: dict[str, list[float]] = {}
+        for name, result in results:
+            of.setdefault(name, []).append(fmean(result[decoding].returns))
+        return of
+
+    return _Done(means(suite.evaluation.headline), means("sampled"), failed)
 
 
 def told(record: Mapping[str, Any]) -> Drawn:
     """The report for the terminal, best agent first."""
     table = Drawn("agent", box=None, pad_edge=False)
-    for heading in ("best", "median", "sd", "trials", "fresh seeds", "95 %"):
+    for heading in ("best", "median", "sd", "trials", "fresh seeds", "95 %", "sampled"):
         table.add_column(heading, justify="right")
     for name, row in sorted(record["agents"].items(), key=lambda item: -item[1]["best"]):
         fresh: Estimate | None = seed_mean(row["fresh"]) if len(row["fresh"]) > 1 else None
@@ -194,6 +209,7 @@ def told(record: Mapping[str, Any]) -> Drawn:
             str(len(row["scores"])),
             f"{fmean(row['fresh']):.2f}" if row["fresh"] else "–",
             f"{ends.low:.2f} … {ends.high:.2f}" if ends else "–",
+            f"{fmean(row['sampled']):.2f}" if row["sampled"] else "–",
         )
     return table
 

@@ -44,7 +44,7 @@ def test_the_best_trial_is_chosen_and_the_spread_is_over_all():
     grid = tiny()
     assert {name: trial.name for name, trial in chosen(grid, scores).items()} == {"bc": "bc-1", "ilql": "ilql-2"}
     assert spread([-2.5, -1.5, -4.5]) == {"best": -1.5, "median": -2.5, "sd": pytest.approx((14 / 6) ** 0.5)}
-    record = report(grid, scores, {"ilql": [-2.0, -3.0]})
+    record = report(grid, scores, {"ilql": [-2.0, -3.0]}, {"ilql": [-4.0, -4.0]})
     assert record["agents"]["ilql"]["chosen"] == "ilql-2"
     assert record["agents"]["ilql"]["scores"] == [-2.5, -1.5]
     assert record["agents"]["bc"]["fresh"] == []
@@ -57,7 +57,7 @@ def test_the_best_trial_is_chosen_and_the_spread_is_over_all():
 def test_a_report_stands_on_the_page(tmp_path):
     scores = {"bc-1": -3.0, "bc-2": -4.0, "ilql-1": -2.5, "ilql-2": -1.5}
     grid = tiny(paper={"ilql": (-5.69, 0.42), "bc": (-10.85, None)})
-    record = report(grid, scores, {"ilql": [-2.0, -3.0]})
+    record = report(grid, scores, {"ilql": [-2.0, -3.0]}, {"ilql": [-4.0, -4.0]})
     kept = tmp_path / "results" / "spread" / "tiny.json"
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps(record, allow_nan=False))
@@ -76,6 +76,7 @@ def test_a_report_stands_on_the_page(tmp_path):
     cells = (f"{minus}2.00", "0.71", "2")  # median, sd, trials
     assert f"<b>{minus}1.50</b></td>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
     assert f"<b>{minus}2.50</b><span>{minus}8.85 … 3.85, 2 seeds</span>" in text
+    assert f">{minus}4.00<span>{minus}4.00 … {minus}4.00</span>" in text  # sampled
     assert f"{minus}5.69<span>sd 0.42</span>" in text
     assert f"<dt>ilql-2</dt><dd>{minus}1.50, chosen · pi_beta @bc-1, tau 0.9</dd>" in text
 
