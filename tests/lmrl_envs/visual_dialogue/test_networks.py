@@ -140,7 +140,7 @@ def test_the_answerers_loss_is_the_mean_over_answers_words_and_ends(answerer, se
     look = seen[0][:1], seen[1][:1]
     first = answerer.option_scores(*look, Asked(0, "a dog", (), "is it"), ["yes, two"])
     second = answerer.option_scores(*look, Asked(0, "a dog", rounds[:1], "two"), ["no"])
-    assert float(loss) == pytest.approx(-float(first + second) / (4 + 2), abs=1e-4)  # yes , two <q> and no <q>
+    assert loss.item() == pytest.approx(-(first + second).item() / (4 + 2), abs=1e-4)  # yes , two <q> and no <q>
 
 
 def test_an_unknown_word_is_no_target(answerer, seen):
