@@ -132,7 +132,7 @@ class SpreadRow(NamedTuple):
 def spread_rows(record: Record) -> list[SpreadRow]:
     """The agents of a grid, best trial first."""
     agents = record["agents"]
-    fresh = {name: _over_seeds(row["fresh"]) for name, row in agents.items()}
+    fresh = {name: over_seeds(row["fresh"]) for name, row in agents.items()}
     shown = [score for row in agents.values() for score in row["scores"]]
     shown += [estimate.value for estimate in fresh.values() if estimate]
     low, high = min(shown), max(shown)
@@ -152,7 +152,7 @@ def spread_rows(record: Record) -> list[SpreadRow]:
             row["trials"][int(row["chosen"].rpartition("-")[2]) - 1],
             estimate,
             place(estimate.value) if estimate else None,
-            _over_seeds(row["sampled"]),
+            over_seeds(row["sampled"]),
             record["paper"].get(name),
         )
         for (name, row), estimate in zip(agents.items(), fresh.values(), strict=True)
@@ -160,5 +160,6 @@ def spread_rows(record: Record) -> list[SpreadRow]:
     return sorted(rows, key=lambda row: -row.best)
 
 
-def _over_seeds(scores: Sequence[float]) -> Estimate | None:
+def over_seeds(scores: Sequence[float]) -> Estimate | None:
+    """Their mean; None of fewer than two."""
     return seed_mean(scores) if len(scores) > 1 else None

@@ -90,18 +90,18 @@ class Job:
             if trained and before.get("training") == self.run["training"]:
                 for path in (self.result, train / "training.safetensors"):
                     path.unlink(missing_ok=True)
-                _forget_looks(train / "metrics.jsonl")
+                curve = train / "metrics.jsonl"
+                points = without_looks([json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()])
+                write_atomic(curve, "".join(json.dumps(point) + "\n" for point in points))
             else:
                 shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "error.txt").unlink(missing_ok=True)
         write_atomic(self.folder / "run.json", json.dumps({"schema": SCHEMA, "run": self.run}, indent=2))
 
 
-def _forget_looks(curve: Path) -> None:
-    """Takes out of a curve what was played in the course of training."""
-    points = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()]
-    kept = [{name: value for name, value in point.items() if name not in LOOKED} for point in points]
-    write_atomic(curve, "".join(json.dumps(point) + "\n" for point in kept))
+def without_looks(curve: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """A curve without what was played in the course of training."""
+    return [{name: value for name, value in point.items() if name not in LOOKED} for point in curve]
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:

@@ -84,18 +84,15 @@ def with_speed(readme: str, measured: Path) -> str:
     return between_markers(readme, "speed", "\n".join([*lines, "", f"Measured on {machine}.", ""]))
 
 
-def with_results(readme: str, results: Path) -> str:
+def with_results(readme: str, tables: Sequence[Table]) -> str:
     """The README with the scores of the published results, and what they were made with, between its markers."""
-    tables = read(results)
-    text = f"{render.summary(tables)}\n{_made_on(tables)}"
-    return between_markers(
-        readme, "results", text if tables else "No results are kept yet: `make leaderboard` makes them.\n"
-    )
+    none = "No results are kept yet: `make leaderboard` makes them.\n"
+    text = f"{render.summary(tables)}\n{_made_on(tables)}" if tables else none
+    return between_markers(readme, "results", text)
 
 
-def report(results: Path) -> str:
+def report(tables: Sequence[Table]) -> str:
     """The whole tables of the published results."""
-    tables = read(results)
     about = "Written by `python -m leaderboards.publish`; `python -m leaderboards.render` draws all of it as a page."
     return f"# Published results\n\n{about}\n\n{render.markdown(tables)}\n{_made_on(tables)}"
 
@@ -114,8 +111,9 @@ def _machine(made: Mapping[str, Any]) -> str:
 
 def write_readme() -> None:
     """Writes the tables of the published results, and of the measured speed."""
-    write_atomic(README, with_speed(with_results(README.read_text(encoding="utf-8"), RESULTS), SPEED))
-    write_atomic(RESULTS / REPORT, report(RESULTS))
+    tables = read(RESULTS)
+    write_atomic(README, with_speed(with_results(README.read_text(encoding="utf-8"), tables), SPEED))
+    write_atomic(RESULTS / REPORT, report(tables))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from lmrl_envs.files import write_atomic
 from lmrl_envs.statistics import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
+_SIGNS = {">": "&gt;", "<": "&lt;"}
 _ASKED_SIDE, _GUESSED_SIDE = 128, 64
 _FIGURES = ("normalised", "minus random", "seeds", "episodes", "tuning", "time", "parameters", "passes", "frozen")
 
@@ -48,23 +49,19 @@ def _markdown_summary(table: Table) -> str:
         ),
     ]
     if table.orderings:
-        lines += ["", f"{'; '.join(_told_ordering(table, *some) for some in _by_verdict(table))}."]
+        lines += ["", _told_orderings(table)]
     return "\n".join(lines)
 
 
-def _by_verdict(table: Table) -> Iterator[tuple[str, list[str]]]:
-    """The pairs of each verdict, those that are decided first."""
-    signs = {">": " &gt; ", "<": " &lt; ", "tied": " and ", "undecided": " and "}
-    found: dict[str, list[str]] = {"": [], "tied": [], "undecided": []}
-    for ordering in table.orderings:
-        pair = f"{_cell(ordering.better)}{signs[ordering.verdict]}{_cell(ordering.worse)}"
-        found[ordering.verdict if ordering.verdict in found else ""].append(pair)
-    return ((verdict, pairs) for verdict, pairs in found.items() if pairs)
-
-
-def _told_ordering(table: Table, verdict: str, pairs: Sequence[str]) -> str:
-    lead = {"": "", "tied": f"tied within {table.margin:g}: ", "undecided": "undecided: "}[verdict]
-    return f"{lead}{', '.join(pairs)}"
+def _told_orderings(table: Table) -> str:
+    """In a line, those that are decided first."""
+    leads = {(">", "<"): "", ("tied",): f"tied within {table.margin:g}: ", ("undecided",): "undecided: "}
+    told = []
+    for verdicts, lead in leads.items():
+        some = [ordering for ordering in table.orderings if ordering.verdict in verdicts]
+        pairs = [f"{_cell(one.better)} {_SIGNS.get(one.verdict, 'and')} {_cell(one.worse)}" for one in some]
+        told += [f"{lead}{', '.join(pairs)}"] if pairs else []
+    return f"{'; '.join(told)}."
 
 
 def _heading(table: Table) -> str:
@@ -82,7 +79,7 @@ def _markdown_table(table: Table, tables: Sequence[Table]) -> str:
     if table.orderings:
         rows = []
         for better, worse, difference, p_value, verdict in table.orderings:
-            sign = {">": "&gt;", "<": "&lt;"}.get(verdict, verdict)
+            sign = _SIGNS.get(verdict, verdict)
             rows.append(
                 [_cell(better), sign, _cell(worse), figures.with_interval(difference), figures.number(p_value, 3)]
             )

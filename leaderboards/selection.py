@@ -32,7 +32,7 @@ from scipy.stats import spearmanr
 
 from leaderboards.game_tree import GameTree
 from leaderboards.instruments import LEVELS
-from leaderboards.jobs import RESULTS
+from leaderboards.jobs import LOOKED, RESULTS
 from leaderboards.rows import Run
 from leaderboards.sources import our_agents
 from lmrl_envs.datasets import TextDataset, load_dataset
@@ -50,7 +50,7 @@ FEWEST = 4
 WORDLE = "Wordle-v0"
 FQE_STEPS = 2_000
 """Of fitted Q evaluation, fewer than `leaderboards.ope` takes, as there are fewer games."""
-_NOT_STATISTICS = {"step", "tokens", "seconds", "score", "opener_share"}
+_NOT_STATISTICS = {"step", "tokens", "seconds", *LOOKED}
 
 
 class Point(NamedTuple):

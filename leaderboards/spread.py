@@ -22,13 +22,13 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table as Drawn
 
+from leaderboards.instruments import over_seeds
 from leaderboards.jobs import RESULTS, Job, plan
 from leaderboards.rows import Run
 from leaderboards.run import CORES, FAILED, execute
 from leaderboards.suite import Agent, Evaluation, Player, Suite, Task
 from lmrl_envs.errors import unknown_name
 from lmrl_envs.files import write_atomic
-from lmrl_envs.statistics import Estimate, seed_mean
 
 Settings = Mapping[str, Any]
 RUNS = Path("runs", "spread")
@@ -201,7 +201,7 @@ def told(record: Mapping[str, Any]) -> Drawn:
     for heading in ("best", "median", "sd", "trials", "fresh seeds", "95 %", "sampled"):
         table.add_column(heading, justify="right")
     for name, row in sorted(record["agents"].items(), key=lambda item: -item[1]["best"]):
-        fresh: Estimate | None = seed_mean(row["fresh"]) if len(row["fresh"]) > 1 else None
+        fresh = over_seeds(row["fresh"])
         ends = fresh.interval() if fresh else None
         table.add_row(
             name,

@@ -62,6 +62,7 @@ _BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0, "cql_weight": 1e-4}
 _NO_CQL = {"cql_weight": 0.0}
 _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3e-3, "warmup": 200, "save_every": 500}
 _BETAS = ({"beta": 1.0}, {"beta": 2.0}, {"beta": 4.0}, {"beta": 8.0})
+_CHOSEN = tuple(Chosen(f"{name}-chosen", (name,), episodes=512, options=_BETAS) for name in ("ilql", "sarsa"))
 _WATCHED = {"eval_every": 500}
 _LIKELIHOOD = ("alol", "alol_ref_free", "alol_seq", "alol_kl", "rlol", "refit", "swift", "iqlearn")
 
@@ -328,8 +329,7 @@ SUITES = {
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.7, "cql_weight": 1.0}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 1.0}, tokens_per_second=8_000),
                 # A fine triples the largest reward, so that one beta does not fit all rewards (leaderboards/README.md).
-                Chosen("ilql-chosen", ("ilql",), episodes=512, options=_BETAS),
-                Chosen("sarsa-chosen", ("sarsa",), episodes=512, options=_BETAS),
+                *_CHOSEN,
             ),
             references=(
                 replace(_UNIFORM, shared=True),
@@ -373,7 +373,7 @@ SUITES = {
             bc_tokens=12_000_000,
             # Which words suit a parent pi_beta knows better than a young critic (leaderboards/README.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
-            agents=tuple(Chosen(f"{name}-chosen", (name,), episodes=512, options=_BETAS) for name in ("ilql", "sarsa")),
+            agents=_CHOSEN,
             pairs=_against_each_other("ilql-chosen", "sarsa-chosen", "filtered_bc"),
             margin=0.3,
         ),

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leaderboards.jobs import SCHEMA, path_safe
+from leaderboards.jobs import SCHEMA, path_safe, without_looks
 from leaderboards.players import Crowd, expected_return, validation_loss
 from leaderboards.playing import EXAMPLES, Again, data_of, labelled, play, play_decoded
 from leaderboards.scores import token_scores
@@ -169,7 +169,7 @@ def _shared(run: Mapping[str, Any], folder: Path) -> Done:
     other = folder.parents[2] / task / folder.parent.name / folder.name
     record = json.loads((other / "result.json").read_text(encoding="utf-8"))
     train = dict(record["train"])
-    train["curve"] = [{name: value for name, value in point.items() if name != "score"} for point in train["curve"]]
+    train["curve"] = without_looks(train["curve"])
     algorithm = None
     if "checkpoint" in train:
         train["checkpoint"] = os.path.relpath(other / train["checkpoint"], folder)

@@ -137,6 +137,15 @@ def test_another_training_is_done_anew(tmp_path):
     assert "score" in second["train"]["curve"][-1]
 
 
+def test_what_starts_from_another_training_is_trained_anew(tmp_path):
+    ilql = EVERYBODY.agents[3]
+    first = performed(replace(EVERYBODY, agents=(EVERYBODY.agents[0], ilql), references=()), tmp_path)
+    other = replace(EVERYBODY, agents=(Agent("bc", "bc", {"lr": 1e-2}), ilql), references=())
+    second = performed(other, tmp_path)
+    assert second["ilql"]["run"]["config"] == first["ilql"]["run"]["config"]
+    assert second["ilql"]["train"]["curve"][-1]["loss"] != first["ilql"]["train"]["curve"][-1]["loss"]
+
+
 def test_an_experts_pupil_learns_from_the_experts_games_alone(records, tmp_path):
     assert records["expert-bc"]["run"]["behaviours"] == ["entropy"]
     assert records["expert-bc"]["run"]["reference"]
