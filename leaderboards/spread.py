@@ -237,27 +237,39 @@ def _visual_dialogue(part: str) -> Task:
     )
 
 
-GRIDS: dict[str, Callable[[], Grid]] = {
-    "visual-dialogue-yn": lambda: Grid(
-        name="visual-dialogue-yn",
+def _visual_dialogue_yn(
+    name: str,
+    training: Settings,
+    tokens_per_second: float,
+    *,
+    clips: Sequence[float],
+    fractions: Sequence[float],
+    betas: Sequence[float],
+    awr_betas: Sequence[float],
+    quantiles: Sequence[float],
+    scales: Sequence[float],
+) -> Grid:
+    """The ablation of the paper, on the reward `yn`; the lists say how fine each agent's grid is."""
+    return Grid(
+        name=name,
         trial_task=_visual_dialogue("validation"),
         final_task=_visual_dialogue("test"),
-        training={"model": "tiny", "optimizer": "muon", "tokens_per_batch": 4096, "warmup": 100, "save_every": 500},
+        training=training,
         tokens=3_500_000,
         trials={
-            "bc": tuple(_product(lr=(3e-3, 1e-3), weight_decay=(0.0, 0.1), clip=(1.0, 0.5))),
-            "filtered_bc": tuple(_product(lr=_LR, fraction=(0.1, 0.2, 0.3, 0.5))),
-            "ilql": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), cql_weight=(0.1, 1.0), beta=(2.0, 8.0))),
-            "sarsa": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=(2.0, 8.0))),
-            "awr": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), awr_beta=(0.5, 1.0, 2.0, 4.0))),
-            "cql": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=(2.0, 8.0))),
-            "dt": tuple(_product(lr=_LR, quantile=(0.5, 0.8, 0.95, 1.0))),
-            "psi": _with(_VALUES, _product(lr=_LR, scale=(0.5, 1.0, 2.0, 4.0))),
+            "bc": tuple(_product(lr=(3e-3, 1e-3), weight_decay=(0.0, 0.1), clip=clips)),
+            "filtered_bc": tuple(_product(lr=_LR, fraction=fractions)),
+            "ilql": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), cql_weight=(0.1, 1.0), beta=betas)),
+            "sarsa": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=betas)),
+            "awr": _with(_VALUES | {"lr": 1e-3}, _product(tau=(0.7, 0.9), awr_beta=awr_betas)),
+            "cql": _with(_VALUES, _product(lr=_LR, cql_weight=(0.1, 1.0), beta=betas)),
+            "dt": tuple(_product(lr=_LR, quantile=quantiles)),
+            "psi": _with(_VALUES, _product(lr=_LR, scale=scales)),
         },
         random=Player("random", "leaderboards.speakers:uniform"),
         trial_episodes=256,
         final_episodes=512,
-        tokens_per_second=12_000,
+        tokens_per_second=tokens_per_second,
         episodes_per_second=4.0,
         paper={  # arXiv 2206.11871, its ablation on this reward
             "ilql": (-5.69, 0.42),
@@ -269,6 +281,32 @@ GRIDS: dict[str, Callable[[], Grid]] = {
             "psi": (-10.05, 0.60),
             "bc": (-10.85, None),
         },
+    )
+
+
+GRIDS: dict[str, Callable[[], Grid]] = {
+    "visual-dialogue-yn": lambda: _visual_dialogue_yn(
+        "visual-dialogue-yn",
+        {"model": "tiny", "optimizer": "muon", "tokens_per_batch": 4096, "warmup": 100, "save_every": 500},
+        12_000,
+        clips=(1.0, 0.5),
+        fractions=(0.1, 0.2, 0.3, 0.5),
+        betas=(2.0, 8.0),
+        awr_betas=(0.5, 1.0, 2.0, 4.0),
+        quantiles=(0.5, 0.8, 0.95, 1.0),
+        scales=(0.5, 1.0, 2.0, 4.0),
+    ),
+    # For a card: the model of the suite `visual-dialogue`, all settings of the grid above and half as many more.
+    "visual-dialogue-yn-mini": lambda: _visual_dialogue_yn(
+        "visual-dialogue-yn-mini",
+        {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "warmup": 200, "save_every": 500},
+        8_000,
+        clips=(1.0, 0.5, 0.25),
+        fractions=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
+        betas=(2.0, 4.0, 8.0),
+        awr_betas=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
+        quantiles=(0.5, 0.7, 0.8, 0.9, 0.95, 1.0),
+        scales=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),
     ),
 }
 

@@ -370,7 +370,7 @@ SUITES = {
             values={"cql_weight": 0.05, "beta": 4.0, "lr": 3e-3},  # rewards are twice as large
             tau=0.6,
             tokens=2_000_000,
-            bc_tokens=12_000_000,
+            bc_tokens=24_000_000,  # its loss still falls at twelve million
             # Which words suit a parent pi_beta knows better than a young critic (leaderboards/README.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
             agents=_CHOSEN,

@@ -86,23 +86,30 @@ def test_unequal_numbers_of_trials_are_refused():
         tiny(trials={"bc": ({},), "ilql": ({}, {})})
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_committed_grids_fit_the_agents_and_their_time(name):
+@pytest.mark.parametrize(("name", "count"), [("visual-dialogue-yn", 8), ("visual-dialogue-yn-mini", 12)])
+def test_committed_grids_fit_the_agents(name, count):
     grid = get_grid(name)
-    assert all(len(settings) == 8 for settings in grid.trials.values())
-    assert sum(grid.hours().values()) <= 12
+    assert all(len(settings) == count for settings in grid.trials.values())
     for trial in grid.all_trials():
         config = our_agents().algorithm_class(trial.algorithm).Config(**{**grid.training, **trial.config})
         assert all(getattr(config, key) == value for key, value in trial.config.items())
     for settings in grid.trials.values():
-        assert len({json.dumps(trial, sort_keys=True) for trial in map(dict, settings)}) == 8
+        assert len({json.dumps(trial, sort_keys=True) for trial in map(dict, settings)}) == count
     assert grid.trial_task != grid.final_task
 
 
-def test_the_ablation_is_of_the_papers_eight_agents():
-    assert set(get_grid("visual-dialogue-yn").trials) == {
-        "ilql", "awr", "sarsa", "dt", "cql", "filtered_bc", "psi", "bc"
-    }  # fmt: skip
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_ablation_is_of_the_papers_eight_agents(name):
+    assert set(get_grid(name).trials) == {"ilql", "awr", "sarsa", "dt", "cql", "filtered_bc", "psi", "bc"}
+
+
+def test_the_grid_for_processors_fits_twelve_core_hours():
+    assert sum(get_grid("visual-dialogue-yn").hours().values()) <= 12
+
+
+def test_the_grid_for_a_card_has_every_setting_of_the_other():
+    small, large = get_grid("visual-dialogue-yn").trials, get_grid("visual-dialogue-yn-mini").trials
+    assert all(setting in large[agent] for agent, settings in small.items() for setting in settings)
 
 
 def test_a_dry_run_tells_the_trials_and_the_hours():
