@@ -28,6 +28,13 @@ def _comments(reward: str, **variant: Any) -> Task:
     return Task(f"{_REDDIT}-{reward}", _REDDIT, scored, "reddit/comments-v0", {"reward": reward, **variant})
 
 
+def _chosen(*betas: float) -> tuple[Chosen, Chosen]:
+    """Rows of ILQL and SARSA with that beta which plays other episodes best."""
+    options = tuple({"beta": beta} for beta in betas)
+    ilql, sarsa = (Chosen(f"{name}-chosen", (name,), episodes=512, options=options) for name in ("ilql", "sarsa"))
+    return ilql, sarsa
+
+
 def _against_each_other(ilql: str, sarsa: str, filtered: str) -> tuple[tuple[str, str], ...]:
     """The orderings of the four agents that the paper has, by the rows that stand for the first three."""
     return (
@@ -61,8 +68,6 @@ _FROM_BC = {"pi_ref": "@bc", "lr": 1e-3}
 _BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0, "cql_weight": 1e-4}
 _NO_CQL = {"cql_weight": 0.0}
 _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3e-3, "warmup": 200, "save_every": 500}
-_BETAS = ({"beta": 1.0}, {"beta": 2.0}, {"beta": 4.0}, {"beta": 8.0})
-_CHOSEN = tuple(Chosen(f"{name}-chosen", (name,), episodes=512, options=_BETAS) for name in ("ilql", "sarsa"))
 _WATCHED = {"eval_every": 500}
 _LIKELIHOOD = ("alol", "alol_ref_free", "alol_seq", "alol_kl", "rlol", "refit", "swift", "iqlearn")
 
@@ -82,14 +87,11 @@ def _replies(
     rewards: tuple[str, ...],
     values: dict[str, float],
     tau: float,
-    tokens: int,
-    bc_tokens: int,
+    betas: tuple[float, ...],
     headline: tuple[str, dict[str, float]],
-    agents: tuple[Chosen, ...] = (),
-    pairs: tuple[tuple[str, str], ...],
     **rules: Any,
 ) -> Suite:
-    """The four agents on rewards of Reddit-v0, and `agents`; `tokens` are those of agents with values."""
+    """The four agents on rewards of Reddit-v0."""
     # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
     # than they are: a small weight, and values choose within pi_beta's nucleus alone (leaderboards/README.md).
     settings = _VALUES | {"lr": 1e-3} | values
@@ -99,13 +101,14 @@ def _replies(
         summary=summary,
         tasks=tuple(map(_comments, rewards)),
         training=_MUON | {"model": "mini-rotary"},
-        tokens=tokens,
+        tokens=2_000_000,
         agents=(
-            Agent("bc", "bc", _WATCHED, tokens=bc_tokens, tokens_per_second=14_000, shared=True),
+            # At half of it BC's loss still falls: it learns last which words suit whose parent.
+            Agent("bc", "bc", _WATCHED, tokens=24_000_000, tokens_per_second=14_000, shared=True),
             Agent("filtered_bc", "filtered_bc", filtered, tokens=1_000_000, tokens_per_second=14_000),
             Agent("ilql", "ilql", settings | {"tau": tau}, tokens_per_second=10_000),
             Agent("sarsa", "sarsa", settings, tokens_per_second=10_000),
-            *agents,
+            *_chosen(*betas),
         ),
         references=(
             _UNIFORM,
@@ -125,7 +128,7 @@ def _replies(
             headline=headline[0],
             looks=Looks(count=5, episodes=128),
         ),
-        pairs=pairs,
+        pairs=_against_each_other("ilql-chosen", "sarsa-chosen", "filtered_bc"),
         **rules,
     )
 
@@ -329,7 +332,7 @@ SUITES = {
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.7, "cql_weight": 1.0}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 1.0}, tokens_per_second=8_000),
                 # A fine triples the largest reward, so that one beta does not fit all rewards (leaderboards/README.md).
-                *_CHOSEN,
+                *_chosen(1.0, 2.0, 4.0, 8.0),
             ),
             references=(
                 replace(_UNIFORM, shared=True),
@@ -356,10 +359,8 @@ SUITES = {
             rewards=("toxicity", "noisy_toxicity"),
             values={"cql_weight": 0.05},
             tau=0.7,
-            tokens=2_000_000,
-            bc_tokens=8_000_000,
+            betas=(4.0, 8.0, 16.0, 32.0),
             headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
-            pairs=_against_each_other("ilql", "sarsa", "filtered_bc"),
             margin=0.1,
             frozen=True,
         ),
@@ -369,12 +370,9 @@ SUITES = {
             rewards=("upvotes_model", "upvotes_real"),
             values={"cql_weight": 0.05, "beta": 4.0, "lr": 3e-3},  # rewards are twice as large
             tau=0.6,
-            tokens=2_000_000,
-            bc_tokens=24_000_000,  # its loss still falls at twelve million
+            betas=(1.0, 2.0, 4.0, 8.0),
             # Which words suit a parent pi_beta knows better than a young critic (leaderboards/README.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
-            agents=_CHOSEN,
-            pairs=_against_each_other("ilql-chosen", "sarsa-chosen", "filtered_bc"),
             margin=0.3,
         ),
     ]
