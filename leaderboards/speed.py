@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +48,7 @@ from leaderboards.measuring import (
 from leaderboards.plain import PlainGenerate, parameters_of, plain_ilql_loss, plain_lm
 from leaderboards.publish import SPEED, write_readme
 from lmrl_envs.datasets import TextDataset, load_dataset
+from lmrl_envs.devices import peak_memory
 from lmrl_envs.evaluate import evaluate
 from lmrl_envs.files import write_atomic
 from lmrl_envs.policies import RandomPolicy
@@ -105,13 +105,13 @@ def large_vocabulary(kind: str, queue: Any) -> None:
     }
     for p in parameters_of(agent):
         p.grad = torch.zeros_like(p)  # both ways need these; only what comes on top is compared
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     seconds = []
     for _ in range(3):
         begun = time.process_time()
         losses[kind]().backward()
         seconds.append(time.process_time() - begun)
-    queue.put((1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), min(seconds)))
+    queue.put((peak_memory() - before, min(seconds)))
 
 
 def vocabulary_rows() -> Iterator[Row]:

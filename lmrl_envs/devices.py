@@ -1,7 +1,10 @@
-"""Where torch runs: the device by name, and the number of threads."""
+"""Where torch runs: the device by name, and the number of threads; and the memory that a process has had."""
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,3 +44,20 @@ def set_threads(count: int) -> None:
     if count < 1:
         raise ValueError(f"expected at least 1 thread, got {count}")
     torch.set_num_threads(count)
+
+
+def peak_memory() -> int:
+    """Bytes of main memory that this process has held at most.
+
+    Where Linux tells it of the program alone: its `getrusage` counts what the process held before it became this
+    program, which is the size of the one that started it.
+    """
+    proc = Path("/proc/self/status")
+    status = proc.read_text(encoding="utf-8", errors="replace") if proc.exists() else ""
+    told = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    if told:
+        return 1024 * int(told[1])
+    import resource  # noqa: PLC0415  (Unix alone has it)
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else 1024 * held

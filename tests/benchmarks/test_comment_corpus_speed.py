@@ -74,15 +74,15 @@ def _comment(number, kind, luck, back, texts):
 def test_read_pushshift(benchmark, dump):
     """At least 30,000 comments a second in the first pass, and under 1 GB of memory, imports included."""
     code = f"""
-import resource
 from pathlib import Path
 from lmrl_envs.datasets import DatasetMetadata, write_episodes
+from lmrl_envs.devices import peak_memory
 from lmrl_envs.reddit.pushshift import Passes, read_pushshift
 passes = Passes()
 path = Path({str(dump)!r})
 written = write_episodes(path.with_suffix(".parquet"), read_pushshift(path, passes), DatasetMetadata())
-megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
-print(passes.lines, passes.first_seconds, passes.joined, passes.second_seconds, written.episodes, megabytes)
+counted = passes.lines, passes.first_seconds, passes.joined, passes.second_seconds, written.episodes
+print(*counted, peak_memory() // 10**6)
 """
     printed = benchmark.pedantic(subprocess.check_output, ([sys.executable, "-c", code],), rounds=1)
     lines, first, joined, second, episodes, megabytes = map(float, printed.split())

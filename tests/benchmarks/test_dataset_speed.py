@@ -38,11 +38,11 @@ def test_iterate(benchmark, folder):
 def test_memory(benchmark, folder):
     """A process that loads the games, looks at one and at all returns stays under 500 MB, imports included."""
     code = f"""
-import resource
 from lmrl_envs.datasets import load_dataset
+from lmrl_envs.devices import peak_memory
 data = load_dataset({HUMAN!r}, root={str(folder)!r})
 data[len(data) // 2], data.returns, data.columns()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)
+print(peak_memory() // 10**6)
 """
     load_dataset(HUMAN, root=folder)
     megabytes = int(benchmark.pedantic(subprocess.check_output, ([sys.executable, "-c", code],), rounds=1))

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from lmrl_envs.devices import resolve_device, set_threads
+from lmrl_envs.devices import peak_memory, resolve_device, set_threads
 
 
 def test_auto_is_a_card_where_there_is_one():
@@ -29,6 +29,16 @@ def test_set_threads():
         set_threads(before)
     with pytest.raises(ValueError, match="at least 1 thread, got 0"):
         set_threads(0)
+
+
+def test_peak_memory_is_that_of_this_program_alone():
+    """Not that of the process which started it, here one that holds 400 MB."""
+    held = bytearray(400_000_000)
+    code = "from lmrl_envs.devices import peak_memory; print(peak_memory()); x = bytearray(10**8); print(peak_memory())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, run.stdout.split())
+    assert before < 150_000_000 < len(held) < peak_memory()
+    assert 0.9e8 < after - before < 1.2e8
 
 
 def test_importing_is_light():
