@@ -87,15 +87,18 @@ def _replies(
     rewards: tuple[str, ...],
     values: dict[str, float],
     tau: float,
-    betas: tuple[float, ...],
+    bc_tokens: int,
     headline: tuple[str, dict[str, float]],
+    betas: tuple[float, ...] = (),
     **rules: Any,
 ) -> Suite:
-    """The four agents on rewards of Reddit-v0."""
+    """The four agents on rewards of Reddit-v0; with `betas`, ILQL and SARSA are compared with that which plays best."""
     # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
     # than they are: a small weight, and values choose within pi_beta's nucleus alone (leaderboards/README.md).
     settings = _VALUES | {"lr": 1e-3} | values
     filtered = _FROM_BC | {"fraction": 0.2}
+    chosen = _chosen(*betas) if betas else ()
+    ilql, sarsa = [row.name for row in chosen] or ["ilql", "sarsa"]
     return Suite(
         name=name,
         summary=summary,
@@ -103,12 +106,11 @@ def _replies(
         training=_MUON | {"model": "mini-rotary"},
         tokens=2_000_000,
         agents=(
-            # At half of it BC's loss still falls: it learns last which words suit whose parent.
-            Agent("bc", "bc", _WATCHED, tokens=24_000_000, tokens_per_second=14_000, shared=True),
+            Agent("bc", "bc", _WATCHED, tokens=bc_tokens, tokens_per_second=14_000, shared=True),
             Agent("filtered_bc", "filtered_bc", filtered, tokens=1_000_000, tokens_per_second=14_000),
             Agent("ilql", "ilql", settings | {"tau": tau}, tokens_per_second=10_000),
             Agent("sarsa", "sarsa", settings, tokens_per_second=10_000),
-            *_chosen(*betas),
+            *chosen,
         ),
         references=(
             _UNIFORM,
@@ -128,7 +130,7 @@ def _replies(
             headline=headline[0],
             looks=Looks(count=5, episodes=128),
         ),
-        pairs=_against_each_other("ilql-chosen", "sarsa-chosen", "filtered_bc"),
+        pairs=_against_each_other(ilql, sarsa, "filtered_bc"),
         **rules,
     )
 
@@ -359,7 +361,7 @@ SUITES = {
             rewards=("toxicity", "noisy_toxicity"),
             values={"cql_weight": 0.05},
             tau=0.7,
-            betas=(4.0, 8.0, 16.0, 32.0),
+            bc_tokens=8_000_000,
             headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
             margin=0.1,
             frozen=True,
@@ -370,6 +372,7 @@ SUITES = {
             rewards=("upvotes_model", "upvotes_real"),
             values={"cql_weight": 0.05, "beta": 4.0, "lr": 3e-3},  # rewards are twice as large
             tau=0.6,
+            bc_tokens=24_000_000,  # at half of it the loss still falls: BC learns last which words suit whose parent
             betas=(1.0, 2.0, 4.0, 8.0),
             # Which words suit a parent pi_beta knows better than a young critic (leaderboards/README.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
