@@ -130,7 +130,7 @@ class SpreadRow(NamedTuple):
 
 
 def spread_rows(record: Record) -> list[SpreadRow]:
-    """The agents of a grid, best trial first."""
+    """The agents of a grid, best first: by fresh seeds, which owe nothing to the choice, else by the best trial."""
     agents = record["agents"]
     fresh = {name: over_seeds(row["fresh"]) for name, row in agents.items()}
     shown = [score for row in agents.values() for score in row["scores"]]
@@ -157,7 +157,7 @@ def spread_rows(record: Record) -> list[SpreadRow]:
         )
         for (name, row), estimate in zip(agents.items(), fresh.values(), strict=True)
     ]
-    return sorted(rows, key=lambda row: -row.best)
+    return sorted(rows, key=lambda row: -(row.fresh.value if row.fresh else row.best))
 
 
 def over_seeds(scores: Sequence[float]) -> Estimate | None:

@@ -22,7 +22,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.table import Table as Drawn
 
-from leaderboards.instruments import over_seeds
+from leaderboards.instruments import spread_rows
 from leaderboards.jobs import RESULTS, Job, plan
 from leaderboards.rows import Run
 from leaderboards.run import CORES, FAILED, execute
@@ -134,6 +134,8 @@ def report(
     return {
         "grid": grid.name,
         "task": grid.final_task.name,
+        "training": dict(grid.training),
+        "tokens": grid.tokens,
         "trial_count": len(next(iter(grid.trials.values()))),
         "trial_episodes": grid.trial_episodes,
         "final_episodes": grid.final_episodes,
@@ -200,16 +202,15 @@ def told(record: Mapping[str, Any]) -> Drawn:
     table = Drawn("agent", box=None, pad_edge=False)
     for heading in ("best", "median", "sd", "trials", "fresh seeds", "95 %", "sampled"):
         table.add_column(heading, justify="right")
-    for name, row in sorted(record["agents"].items(), key=lambda item: -item[1]["best"]):
-        fresh = over_seeds(row["fresh"])
-        ends = fresh.interval() if fresh else None
+    for row in spread_rows(record):
+        ends = row.fresh.interval() if row.fresh else None
         table.add_row(
-            name,
-            *(f"{row[key]:.2f}" for key in ("best", "median", "sd")),
-            str(len(row["scores"])),
-            f"{fmean(row['fresh']):.2f}" if row["fresh"] else "–",
+            row.agent,
+            *(f"{value:.2f}" for value in (row.best, row.median, row.sd)),
+            str(len(row.scores)),
+            f"{row.fresh.value:.2f}" if row.fresh else "–",
             f"{ends.low:.2f} … {ends.high:.2f}" if ends else "–",
-            f"{fmean(row['sampled']):.2f}" if row["sampled"] else "–",
+            f"{row.sampled.value:.2f}" if row.sampled else "–",
         )
     return table
 

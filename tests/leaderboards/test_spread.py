@@ -54,9 +54,16 @@ def test_the_best_trial_is_chosen_and_the_spread_is_over_all():
     assert "-8.85 … 3.85" in console.export_text().splitlines()[1]
 
 
+def test_agents_stand_by_their_fresh_seeds_where_there_are_any():
+    grid, scores = tiny(), {"bc-1": -3.0, "bc-2": -4.0, "ilql-1": -2.5, "ilql-2": -1.5}
+    assert [row.agent for row in spread_rows(report(grid, scores, {}, {}))] == ["ilql", "bc"]
+    fresh = {"ilql": [-3.5, -3.7], "bc": [-3.1, -3.3]}
+    assert [row.agent for row in spread_rows(report(grid, scores, fresh, fresh))] == ["bc", "ilql"]
+
+
 def test_a_report_stands_on_the_page(tmp_path):
     scores = {"bc-1": -3.0, "bc-2": -4.0, "ilql-1": -2.5, "ilql-2": -1.5}
-    grid = tiny(paper={"ilql": (-5.69, 0.42), "bc": (-10.85, None)})
+    grid = tiny(training={"model": "tiny"}, tokens=3_500_000, paper={"ilql": (-5.69, 0.42), "bc": (-10.85, None)})
     record = report(grid, scores, {"ilql": [-2.0, -3.0]}, {"ilql": [-4.0, -4.0]})
     kept = tmp_path / "results" / "spread" / "tiny.json"
     kept.parent.mkdir(parents=True)
@@ -72,6 +79,7 @@ def test_a_report_stands_on_the_page(tmp_path):
     write(tmp_path / "nothing", page, tmp_path / "results")
     text = page.read_text()
     assert "2 settings of each agent" in text
+    assert "model <b>tiny</b> · 3.5 M tokens a trial" in text
     minus = "\N{MINUS SIGN}"
     cells = (f"{minus}2.00", "0.71", "2")  # median, sd, trials
     assert f"<b>{minus}1.50</b></td>" + "".join(f'<td class="n">{cell}</td>' for cell in cells) in text
