@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,12 +106,19 @@ def without_looks(curve: Sequence[Mapping[str, float]]) -> list[dict[str, float]
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
     """The runs that are left to do, in order: those without a result, and those whose checkpoint they start from."""
+    return _with_starts(jobs, lambda job: not job.finished(), there=Job.done_here)
+
+
+def _with_starts(
+    jobs: Sequence[Job], wanted: Callable[[Job], bool], there: Callable[[Job], bool] = lambda job: False
+) -> list[Job]:
+    """The wanted ones of all jobs and what they start from, in their order; without what of this is `there`."""
     by_folder = {job.folder: job for job in jobs}
-    wanted: set[Path] = set()
-    for job in reversed(jobs):  # needs stand before what needs them
-        if job.folder in wanted or not job.finished():
-            wanted |= {job.folder, *(folder for folder in job.needs if not by_folder[folder].done_here())}
-    return [job for job in jobs if job.folder in wanted]
+    folders: set[Path] = set()
+    for job in reversed(jobs):  # what a job starts from stands before it
+        if job.folder in folders or wanted(job):
+            folders |= {job.folder, *(folder for folder in job.needs if not there(by_folder[folder]))}
+    return [job for job in jobs if job.folder in folders]
 
 
 def plan(
@@ -155,10 +162,8 @@ def plan(
         dataset_hash = content_hash(task.dataset, **task.variant)
         starts = _starts(suite, task)
         for entered in contestants:
-            if entered.env_id not in (None, task.env_id):
+            if not _takes_part(suite, task, entered):
                 continue
-            if task.name in suite.checkpoints and isinstance(entered, Agent) and entered not in suite.agents:
-                continue  # a newcomer, and the suite has little to learn from there
             contestant = _on_task(suite, task, entered)
             origin = _origin(suite, task, entered) if contestant is entered else None
             settings = resolved[entered.name] if contestant is entered else resolve(suite, contestant)
@@ -171,51 +176,44 @@ def plan(
                 "evaluation": dataclasses.asdict(suite.evaluation),
                 "library_version": library_version(),
             }
+            labels = {"reference": entered in suite.references, "command": _command(suite, entered)}
+            seconds = _seconds(suite, starts, contestant, shared=origin is not None)
             for seed in suite.seeds if shared["seeded"] else suite.seeds[:1]:
                 place = Path(suite.name, task.name, path_safe(contestant.name), f"seed{seed}")
-                folder = out / place
-                if origin is None:
-                    needed = {name: folder.parents[1] / path_safe(name) / folder.name for name in contestant.needs}
-                else:
-                    needed = {origin.name: out / suite.name / origin.name / place.relative_to(place.parents[1])}
-                config = shared["config"] | ({"seed": seed} if isinstance(contestant, Agent) else {})
-                run = {
-                    **shared,
-                    "config": config,
-                    "seed": seed,
-                    "needs": {name: jobs[path].key for name, path in needed.items()},
-                }
-                learnt = {name: value for name, value in run.items() if name != "evaluation"}
-                learnt["needs"] = {name: jobs[path].run["training"] for name, path in needed.items()}
-                labels = {
-                    "key": hash_of(run),
-                    "training": hash_of(learnt),
-                    "setting": hash_of(shared),
-                    "reference": entered in suite.references,
-                    "command": _command(suite, entered),
-                }
-                jobs[folder] = Job(
-                    folder,
-                    {**labels, **run},
-                    tuple(needed.values()),
-                    published=results / place.with_name(f"{place.name}.json"),
-                    seconds=_seconds(suite, starts, contestant, shared=origin is not None),
+                own = {name: place.parents[1] / path_safe(name) / place.name for name in contestant.needs}
+                lent = {} if origin is None else {origin.name: Path(suite.name, origin.name, *place.parts[2:])}
+                needs = {name: jobs[out / path] for name, path in (lent or own).items()}
+                run = _run(shared, labels, seed, needs, trains=isinstance(contestant, Agent))
+                published = results / place.with_name(f"{place.name}.json")
+                jobs[out / place] = Job(
+                    out / place, run, tuple(need.folder for need in needs.values()), published, seconds
                 )
-    chosen = [
-        job
-        for job in jobs.values()
-        if job.run["task"]["name"] in {task.name for task in wanted} and (not seeds or job.run["seed"] in seeds)
-    ]
-    return _with_starts(chosen, jobs)
+
+    def is_wanted(job: Job) -> bool:
+        return job.run["task"]["name"] in {task.name for task in wanted} and (not seeds or job.run["seed"] in seeds)
+
+    return _with_starts(list(jobs.values()), is_wanted)
 
 
-def _with_starts(chosen: Sequence[Job], jobs: Mapping[Path, Job]) -> list[Job]:
-    """The chosen jobs and all that they start from, in their order among all."""
-    folders = {job.folder for job in chosen}
-    for job in reversed(list(jobs.values())):  # needs stand before what needs them
-        if job.folder in folders:
-            folders |= set(job.needs)
-    return [job for job in jobs.values() if job.folder in folders]
+def _run(
+    shared: Mapping[str, Any], labels: Mapping[str, Any], seed: int, needs: Mapping[str, Job], *, trains: bool
+) -> dict[str, Any]:
+    """What `run.json` says: all that seeds share, this seed, the runs that it starts from, and the hashes of it all."""
+    run = {
+        **shared,
+        "config": shared["config"] | ({"seed": seed} if trains else {}),
+        "seed": seed,
+        "needs": {name: job.key for name, job in needs.items()},
+    }
+    learnt = {name: value for name, value in run.items() if name != "evaluation"}
+    learnt["needs"] = {name: job.run["training"] for name, job in needs.items()}
+    return {"key": hash_of(run), "training": hash_of(learnt), "setting": hash_of(shared), **labels, **run}
+
+
+def _takes_part(suite: Suite, task: Task, entered: Contestant) -> bool:
+    """Whether a contestant plays on a task; a newcomer does not where agents are exported ones and it has to learn."""
+    learns = isinstance(entered, Agent) and entered not in suite.agents
+    return entered.env_id in (None, task.env_id) and not (task.name in suite.checkpoints and learns)
 
 
 def _on_task(suite: Suite, task: Task, contestant: Contestant) -> Contestant:
