@@ -94,7 +94,7 @@ def _replies(
 ) -> Suite:
     """The four agents on rewards of Reddit-v0; with `betas`, ILQL and SARSA are compared with that which plays best."""
     # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
-    # than they are: a small weight, and values choose within pi_beta's nucleus alone (leaderboards/README.md).
+    # than they are: a small weight, and values choose within pi_beta's nucleus alone (docs/experiments.md).
     settings = _VALUES | {"lr": 1e-3} | values
     filtered = _FROM_BC | {"fraction": 0.2}
     chosen = _chosen(*betas) if betas else ()
@@ -304,7 +304,7 @@ SUITES = {
             tokens=12_000_000,
             agents=(
                 Agent("bc", "bc", tokens=14_000_000, tokens_per_second=12_000),
-                # The history tells who plays, so that .9 of those seen together is less than the best (README).
+                # The history tells who plays, so that .9 of those seen together is less than the best (docs/experiments.md).
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.97}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3}, tokens_per_second=8_000),
             ),
@@ -333,7 +333,7 @@ SUITES = {
                 Chosen("filtered_bc-chosen", ("filtered_bc", "filtered_bc-10", "filtered_bc-30"), episodes=128),
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.7, "cql_weight": 1.0}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3, "cql_weight": 1.0}, tokens_per_second=8_000),
-                # A fine triples the largest reward, so that one beta does not fit all rewards (leaderboards/README.md).
+                # A fine triples the largest reward, so that one beta does not fit all rewards (docs/experiments.md).
                 *_chosen(1.0, 2.0, 4.0, 8.0),
             ),
             references=(
@@ -374,7 +374,7 @@ SUITES = {
             tau=0.6,
             bc_tokens=24_000_000,  # at half of it the loss still falls: BC learns last which words suit whose parent
             betas=(1.0, 2.0, 4.0, 8.0),
-            # Which words suit a parent pi_beta knows better than a young critic (leaderboards/README.md).
+            # Which words suit a parent pi_beta knows better than a young critic (docs/experiments.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
             margin=0.3,
         ),
