@@ -304,7 +304,7 @@ SUITES = {
             tokens=12_000_000,
             agents=(
                 Agent("bc", "bc", tokens=14_000_000, tokens_per_second=12_000),
-                # The history tells who plays, so that .9 of those seen together is less than the best (docs/experiments.md).
+                # The history tells who plays: .9 of those seen together is less than the best (docs/experiments.md).
                 Agent("ilql", "ilql", _VALUES | {"lr": 1e-3, "tau": 0.97}, tokens_per_second=8_000),
                 Agent("sarsa", "sarsa", _VALUES | {"lr": 1e-3}, tokens_per_second=8_000),
             ),
