@@ -6,11 +6,14 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_NAME = "lmrl-envs"
+_ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = (
     "gymnasium", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy", "tokenizers", "torch",
     "transformers",
@@ -29,7 +32,7 @@ def provenance() -> dict[str, Any]:
         "library": library_version(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        **_git(Path(__file__).resolve().parents[1]),
+        **_git(_ROOT),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -38,9 +41,15 @@ def provenance() -> dict[str, Any]:
     }
 
 
+@cache
 def library_version() -> str | None:
-    """The installed version of this library, None where it runs without being installed."""
-    return _version("lmrl-envs")
+    """The version of this library: of the clone that it runs from, installed or not, else of the installed package."""
+    project = _ROOT / "pyproject.toml"
+    if project.exists():
+        described = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if described.get("name") == _NAME:
+            return described["version"]
+    return _version(_NAME)
 
 
 @cache

@@ -5,10 +5,12 @@ import json
 import platform
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import lmrl_envs
-from lmrl_envs.provenance import provenance
+from lmrl_envs import provenance as provenance_module
+from lmrl_envs.provenance import library_version, provenance
 
 ROOT = Path(lmrl_envs.__file__).parents[1]
 
@@ -26,6 +28,26 @@ def test_versions_and_machine():
     assert found["python"] == platform.python_version()
     assert found["packages"]["numpy"] == __import__("numpy").__version__
     assert found["cores"] >= 1
+
+
+def test_the_version_of_a_clone_is_known_without_installing(monkeypatch):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+    def missing(package):
+        raise provenance_module.metadata.PackageNotFoundError(package)
+
+    assert library_version() == declared
+    monkeypatch.setattr(provenance_module.metadata, "version", missing)
+    library_version.cache_clear()
+    provenance_module._version.cache_clear()
+    try:
+        assert library_version() == declared
+        monkeypatch.setattr(provenance_module, "_ROOT", ROOT / "tests")
+        library_version.cache_clear()
+        assert library_version() is None
+    finally:
+        library_version.cache_clear()
+        provenance_module._version.cache_clear()
 
 
 def test_commit_is_that_of_the_clone_alone():
