@@ -391,6 +391,7 @@ SUITES = {
             # Which words suit a parent pi_beta knows better than a young critic (docs/experiments.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
             margin=0.3,
+            frozen=True,
         ),
     ]
 }
