@@ -132,7 +132,7 @@ class SpreadRow(NamedTuple):
 def spread_rows(record: Record) -> list[SpreadRow]:
     """The agents of a grid, best first: by fresh seeds, which owe nothing to the choice, else by the best trial."""
     agents = record["agents"]
-    fresh = {name: over_seeds(row["fresh"]) for name, row in agents.items()}
+    fresh = {name: _over_seeds(row["fresh"]) for name, row in agents.items()}
     shown = [score for row in agents.values() for score in row["scores"]]
     shown += [estimate.value for estimate in fresh.values() if estimate]
     low, high = min(shown), max(shown)
@@ -152,7 +152,7 @@ def spread_rows(record: Record) -> list[SpreadRow]:
             row["trials"][int(row["chosen"].rpartition("-")[2]) - 1],
             estimate,
             place(estimate.value) if estimate else None,
-            over_seeds(row["sampled"]),
+            _over_seeds(row["sampled"]),
             record["paper"].get(name),
         )
         for (name, row), estimate in zip(agents.items(), fresh.values(), strict=True)
@@ -160,6 +160,6 @@ def spread_rows(record: Record) -> list[SpreadRow]:
     return sorted(rows, key=lambda row: -(row.fresh.value if row.fresh else row.best))
 
 
-def over_seeds(scores: Sequence[float]) -> Estimate | None:
+def _over_seeds(scores: Sequence[float]) -> Estimate | None:
     """Their mean; None of fewer than two."""
     return seed_mean(scores) if len(scores) > 1 else None

@@ -180,17 +180,21 @@ def plan(
             seconds = _seconds(suite, starts, contestant, shared=origin is not None)
             for seed in suite.seeds if shared["seeded"] else suite.seeds[:1]:
                 place = Path(suite.name, task.name, path_safe(contestant.name), f"seed{seed}")
-                own = {name: place.parents[1] / path_safe(name) / place.name for name in contestant.needs}
-                lent = {} if origin is None else {origin.name: Path(suite.name, origin.name, *place.parts[2:])}
-                needs = {name: jobs[out / path] for name, path in (lent or own).items()}
+                if origin is None:
+                    places = {name: place.parents[1] / path_safe(name) / place.name for name in contestant.needs}
+                else:
+                    places = {origin.name: Path(suite.name, origin.name, *place.parts[2:])}
+                needs = {name: jobs[out / where] for name, where in places.items()}
                 run = _run(shared, labels, seed, needs, trains=isinstance(contestant, Agent))
                 published = results / place.with_name(f"{place.name}.json")
                 jobs[out / place] = Job(
                     out / place, run, tuple(need.folder for need in needs.values()), published, seconds
                 )
 
+    names = {task.name for task in wanted}
+
     def is_wanted(job: Job) -> bool:
-        return job.run["task"]["name"] in {task.name for task in wanted} and (not seeds or job.run["seed"] in seeds)
+        return job.run["task"]["name"] in names and (not seeds or job.run["seed"] in seeds)
 
     return _with_starts(list(jobs.values()), is_wanted)
 

@@ -65,8 +65,7 @@ _GIBBERISH = Player("gibberish", "leaderboards.speakers:Gibberish")
 _VALUES = {"pi_beta": "@bc", "polyak": 0.3, "beta": 8.0}
 _QUICK_VALUES = _VALUES | {"lr": 1e-3, "tokens_per_batch": 2048, "beta": 4.0}  # young values: a smaller weight
 _FROM_BC = {"pi_ref": "@bc", "lr": 1e-3}
-_YOUNG = {"lr": 2e-3, "beta": 4.0}
-_BRANCHING_VALUES = _VALUES | _YOUNG | {"cql_weight": 1e-4}
+_BRANCHING_VALUES = _VALUES | {"lr": 2e-3, "beta": 4.0}
 _NO_CQL = {"cql_weight": 0.0}
 _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3e-3, "warmup": 200, "save_every": 500}
 _WATCHED = {"eval_every": 500}
@@ -83,13 +82,9 @@ def _small_values(more: dict[str, float], *, tau: float) -> tuple[Agent, ...]:
 
 def _other_values(settings: dict[str, Any]) -> tuple[Agent, ...]:
     """The agents with values beside ILQL and SARSA, so that all stand beside exact values."""
-    agents: tuple[tuple[str, dict[str, float]], ...] = (
-        ("cql", {"cql_weight": 0.1}),
-        ("mc", {"cql_weight": 1e-4}),
-        ("psi", {}),
-        ("awr", {"cql_weight": 1e-4, "beta": 0.0}),  # it acts without values
-    )
-    return tuple(Agent(name, name, settings | more, tokens_per_second=8_000) for name, more in agents)
+    alone = settings | {"beta": 0.0}  # AWR's policy acts without values
+    agents = (("cql", settings), ("mc", settings), ("psi", settings), ("awr", alone))
+    return tuple(Agent(name, name, config, tokens_per_second=8_000) for name, config in agents)
 
 
 def _replies(
@@ -271,7 +266,7 @@ SUITES = {
                 Agent("sarsa", "sarsa", _BRANCHING_VALUES | {"tau": 0.5}, tokens_per_second=8_000),
                 Agent("ilql-no-cql", "ilql", _BRANCHING_VALUES | {"tau": 0.9} | _NO_CQL, tokens_per_second=8_000),
                 Agent("sarsa-no-cql", "sarsa", _BRANCHING_VALUES | {"tau": 0.5} | _NO_CQL, tokens_per_second=8_000),
-                *_other_values(_VALUES | _YOUNG),
+                *_other_values(_BRANCHING_VALUES),
             ),
             references=(
                 *_WORDLE_PLAYERS,

@@ -15,6 +15,8 @@ from leaderboards.sources import our_agents
 from leaderboards.spread import GRIDS, Grid, chosen, get_grid, report, run, spread, told
 from leaderboards.suite import Player, Task
 
+TRIALS = {"visual-dialogue-yn": 8, "visual-dialogue-yn-mini": 12}
+"""Of each agent: those that the ablation asks for on a processor and on a card."""
 NANO = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 96}
 
 
@@ -94,9 +96,10 @@ def test_unequal_numbers_of_trials_are_refused():
         tiny(trials={"bc": ({},), "ilql": ({}, {})})
 
 
-@pytest.mark.parametrize(("name", "count"), [("visual-dialogue-yn", 8), ("visual-dialogue-yn-mini", 12)])
-def test_committed_grids_fit_the_agents(name, count):
-    grid = get_grid(name)
+@pytest.mark.parametrize("name", GRIDS)
+def test_committed_grids_fit_the_agents(name):
+    grid, count = get_grid(name), TRIALS[name]
+    assert grid.name == name
     assert all(len(settings) == count for settings in grid.trials.values())
     for trial in grid.all_trials():
         config = our_agents().algorithm_class(trial.algorithm).Config(**{**grid.training, **trial.config})

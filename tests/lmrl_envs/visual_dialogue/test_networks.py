@@ -145,7 +145,8 @@ def test_the_answerers_loss_is_the_mean_over_answers_words_and_ends(answerer, se
 
 def test_an_unknown_word_is_no_target(answerer, seen):
     dialogues = [WORDS.dialogue("dog", [("", "zebra")])] * 2
-    assert math.isfinite(float(answerer.loss(seen[0][:2], seen[1][:2], dialogues, torch.Generator().manual_seed(0))))
+    loss = answerer.loss(seen[0][:2], seen[1][:2], dialogues, torch.Generator().manual_seed(0))
+    assert math.isfinite(loss.item())
 
 
 def test_what_the_guesser_remembers_is_what_it_reads_at_once(guesser):
