@@ -47,6 +47,7 @@ from leaderboards.measuring import (
 )
 from leaderboards.plain import PlainGenerate, parameters_of, plain_ilql_loss, plain_lm
 from leaderboards.publish import SPEED, write_readme
+from lmrl_envs.core import Policy
 from lmrl_envs.datasets import TextDataset, load_dataset
 from lmrl_envs.devices import peak_memory
 from lmrl_envs.evaluate import evaluate
@@ -169,13 +170,15 @@ def evaluation_rows(tokenizer: TurnTokenizer) -> Iterator[Row]:
     """Cost of a game over the number of games."""
     bc = BC(TrainConfig(model="tiny"), tokenizer).policy(temperature=0.0, max_tokens=6)
     for name, policy in (("random player", RandomPolicy(["crane", "sloth"])), ("`bc`, tiny", bc)):
-        costs = {}
-        for games in (64, 256, 1024, 4096):
+
+        def play(games: int, policy: Policy = policy) -> float:
             repeats = max(512 // games, 1)
-            begun = time.process_time()
             for _ in range(repeats):
                 evaluate(policy, "Wordle-v0", episodes=games, env_kwargs=WORDS, progress=False)
-            costs[games] = (time.process_time() - begun) / (games * repeats)
+            return games * repeats
+
+        rates = in_turns({str(games): partial(play, games) for games in (64, 256, 1024, 4096)}, rounds=3)
+        costs = {games: 1 / statistics.median(some) for games, some in rates.items()}
         spread = max(costs.values()) / min(costs.values()) - 1
         shown = " / ".join(f"{1e6 * cost:,.0f}" for cost in costs.values())
         yield Row(
