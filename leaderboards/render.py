@@ -26,6 +26,9 @@ from lmrl_envs.statistics import Estimate
 TEMPLATES = Path(__file__).parent / "templates"
 _SIGNS = {">": "&gt;", "<": "&lt;"}
 _ASKED_SIDE, _GUESSED_SIDE = 128, 64
+OVERVIEW = ("bc", "filtered_bc", "sarsa", "ilql")
+"""Agents of the overview, each by its setting that was chosen on other episodes where there is such a row."""
+_MARKS = {"degenerate": "\N{DAGGER}", "not converged": "\N{DOUBLE DAGGER}"}
 _FIGURES = ("normalised", "minus random", "seeds", "episodes", "tuning", "time", "parameters", "passes", "frozen")
 
 
@@ -35,22 +38,38 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def summary(tables: Sequence[Table]) -> str:
-    """Of each table in markdown the scores alone, and the orderings in a line."""
-    return "\n\n".join(map(_markdown_summary, tables)) + "\n"
+    """One markdown table, in a line each of `tables` the agents that the paper compares; then the orderings."""
+    headings = ["task, suite", "play", *OVERVIEW, "best reference", "random", "seeds"]
+    orderings = [f"- {_place(table)}: {_told_orderings(table)}" for table in tables if table.orderings]
+    lines = _markdown_rows(headings, list(map(_overview, tables)))
+    marks = [f"{mark} {label}" for label, mark in _MARKS.items() if any(mark in line for line in lines)]
+    return "\n".join([*lines, "", *([f"{', '.join(marks)}.", ""] if marks else []), *orderings]) + "\n"
 
 
-def _markdown_summary(table: Table) -> str:
-    lines = [
-        _heading(table),
-        "",
-        *_markdown_rows(
-            ["agent", *table.decodings, "seeds"],
-            [[_labelled(table, row), *_scores(table, row), _seeds(row)] for row in table.rows],
-        ),
+def _overview(table: Table) -> list[str]:
+    rows = {row.name: row for row in reversed(table.rows)}  # of one name the better
+    standing = [rows.get(f"{name}-chosen", rows.get(name)) for name in OVERVIEW]
+    references = (row for row in table.rows if row.reference)
+    best = next((row for row in references if row.run.get("of", row.run["kind"]) != "best_of"), None)  # it sees rewards
+    return [
+        _place(table),
+        table.headline,
+        *(_standing(table, row) for row in standing),
+        f"{_cell(best.name)} {figures.number(best.mean(table.headline))}" if best else "–",
+        figures.number(rows["random"].mean(table.headline)) if "random" in rows else "–",
+        str(min((len(row.runs) for row in standing if row), default=0)),
     ]
-    if table.orderings:
-        lines += ["", _told_orderings(table)]
-    return "\n".join(lines)
+
+
+def _standing(table: Table, row: Row | None) -> str:
+    if row is None:
+        return "–"
+    said = "".join(_MARKS[label] for label in labels(table, row) if label in _MARKS)
+    return f"{figures.with_interval(row.estimate(table.headline))} {said}".rstrip()
+
+
+def _place(table: Table) -> str:
+    return f"{_cell(table.task['name'])}, `{_cell(table.suite)}`"
 
 
 def _told_orderings(table: Table) -> str:

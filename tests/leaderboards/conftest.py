@@ -69,7 +69,7 @@ def write_result(tmp_path: Path) -> WriteResult:
         run: dict[str, Any] = {
             "key": f"{agent}-{seed}-{setting}",
             "setting": f"{agent}-{setting}",
-            "reference": kind == "player",
+            "reference": kind in ("player", "best_of"),
             "command": f"python -m leaderboards.run --suite quick --agent {agent}",
             "suite": "quick",
             "task": {"name": "Wordle-v0-common-40", "env_id": "Wordle-v0", "env_kwargs": {"words": "common-40"},

@@ -168,7 +168,7 @@ def test_tables_of_orderings_and_gaps_stand_on_the_page_and_in_markdown(tmp_path
     assert "exactly \N{MINUS SIGN}2.500" in page
 
 
-def test_a_summary_has_the_scores_and_the_orderings_in_a_line(tmp_path, write_result, monkeypatch):
+def test_a_summary_has_the_papers_agents_in_a_line_and_the_orderings(tmp_path, write_result, monkeypatch):
     asked = replace(
         SUITES["quick"], pairs=(("ilql", "bc"), ("bc", "sarsa"), ("ilql", "dt"), ("bc", "awr")), margin=0.25
     )
@@ -177,13 +177,23 @@ def test_a_summary_has_the_scores_and_the_orderings_in_a_line(tmp_path, write_re
     for name, scores in means.items():
         for seed, mean in enumerate(scores):
             write_result(name, [mean] * 2, seed=seed)
+    write_result("sarsa-chosen", [-1.5] * 2)
     write_result("random", [-6.0] * 2, kind="player")
-    lines = summary(read(tmp_path / "runs")).splitlines()
-    assert lines[2:4] == ["| agent | greedy | sampled | seeds |", "| --- | ---: | ---: | ---: |"]
-    assert lines[4].startswith("| ilql | −1.05 [")
-    assert "| random (reference) | −6.00 [−6.00, −6.00] | · | – |" in lines
+    write_result("bc-best-of-16", [-0.5] * 2, kind="best_of")
+    write_result("optimum", [-0.9] * 2, kind="player")
+    headings, _, line, *_, orderings = summary(read(tmp_path / "runs")).splitlines()
+    assert headings == "| task, suite | play | bc | filtered_bc | sarsa | ilql | best reference | random | seeds |"
+    task, play, bc, filtered, sarsa, ilql, best, random, seeds = line.strip("| ").split(" | ")
+    assert (task, play, seeds) == ("Wordle-v0-common-40, `quick`", "greedy", "1")
+    assert bc.startswith("−2.05 [")
+    assert filtered == "–"
+    assert sarsa.startswith("−1.50 ["), "the setting that was chosen stands for its agent"
+    assert ilql.startswith("−1.05 [")
+    assert best == "optimum −0.90", "what sees rewards is no reference to reach"
+    assert random == "−6.00"
     # standard errors .0707 with 2 degrees of freedom: t .4 is undecided within .25
-    assert lines[-1] == "ilql &gt; bc, bc &lt; sarsa; undecided: ilql and dt, bc and awr."
+    told = "ilql &gt; bc, bc &lt; sarsa; undecided: ilql and dt, bc and awr."
+    assert orderings == f"- Wordle-v0-common-40, `quick`: {told}"
 
 
 GAME_SCORES = [
