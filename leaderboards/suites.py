@@ -102,7 +102,7 @@ def _replies(
     """The four agents on rewards of Reddit-v0; with `betas`, ILQL and SARSA are compared with that which plays best."""
     # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
     # than they are: a small weight, and values choose within pi_beta's nucleus alone (docs/experiments.md).
-    settings = _VALUES | {"lr": 1e-3} | values
+    settings = _VALUES | {"lr": 1e-3, "cql_weight": 0.05} | values
     filtered = _FROM_BC | {"fraction": 0.2}
     chosen = _chosen(*betas) if betas else ()
     ilql, sarsa = [row.name for row in chosen] or ["ilql", "sarsa"]
@@ -368,9 +368,22 @@ SUITES = {
             name="reddit-toxicity",
             summary="Harmless replies to comments, judged by a trained network whose mistakes are known.",
             rewards=("toxicity", "noisy_toxicity"),
-            values={"cql_weight": 0.05},
+            values={},
             tau=0.7,
             bc_tokens=8_000_000,
+            headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
+            margin=0.1,
+            frozen=True,
+        ),
+        # The same with a BC at its floor and a critic that has learned more of rare comments (docs/experiments.md).
+        _replies(
+            name="reddit-toxicity-long",
+            summary="Harmless replies again, from a longer BC, by critics that learn faster, each with its best beta.",
+            rewards=("toxicity",),
+            values={"lr": 3e-3},
+            tau=0.7,
+            bc_tokens=24_000_000,
+            betas=(16.0, 32.0, 64.0),
             headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
             margin=0.1,
             frozen=True,
@@ -379,7 +392,7 @@ SUITES = {
             name="reddit-upvotes",
             summary="Replies that find favour, judged by a trained network whose mistakes are known.",
             rewards=("upvotes_model", "upvotes_real"),
-            values={"cql_weight": 0.05, "beta": 4.0, "lr": 3e-3},  # rewards are twice as large
+            values={"beta": 4.0, "lr": 3e-3},  # rewards are twice as large
             tau=0.6,
             bc_tokens=24_000_000,  # at half of it the loss still falls: BC learns last which words suit whose parent
             betas=(1.0, 2.0, 4.0, 8.0),
