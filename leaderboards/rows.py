@@ -66,12 +66,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """One agent's runs with one setting, one a training seed; `random` is the random player's run on the same task."""
+    """One agent's runs with one setting, one a training seed.
+
+    `random` is the random player's run on the same task, `bc` are BC's.
+    """
 
     runs: Sequence[Run]
     headline: str
     random: Run | None = None
-    bc: Run | None = None
+    bc: Sequence[Run] = ()
 
     @property
     def run(self) -> Mapping[str, Any]:
@@ -150,8 +153,12 @@ class Row:
             return False
         if any(run.results[self.headline].metrics.get("empty", 0) > 0.01 for run in self.runs):
             return True
-        own, bc = self.first.metrics, self.bc.results[self.headline].metrics if self.bc else {}
-        return any(own.get(key, 0) < bc[key] / 2 for key in ("distinct_2", "median_characters") if key in bc)
+        measures = ("distinct_2", "median_characters")
+        return any(self._measured(self.runs, key) < self._measured(self.bc, key) / 2 for key in measures)
+
+    def _measured(self, runs: Sequence[Run], key: str) -> float:
+        """The mean of a measure of what was said, over seeds; 0 of those where nothing was, such as no pair of words."""
+        return fmean([run.results[self.headline].metrics.get(key, 0.0) for run in runs] or [0.0])
 
     @cached_property
     def late_change(self) -> float | None:

@@ -217,15 +217,14 @@ def read(*folders: Path) -> list[Table]:
 def _table(suite: str, runs: Sequence[Run]) -> Table:
     evaluation = runs[0].run["evaluation"]
     headline = evaluation["headline"]
-    by_name = {run.run["agent"]: run for run in reversed(runs)}
     by_setting: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_setting[run.run["setting"]].append(run)
     rows = []
     for same in by_setting.values():  # compared only with runs that were scored on the same episodes
-        scored_alike = {
-            name: run for name, run in by_name.items() if run.run["evaluation"] == same[0].run["evaluation"]
-        }
-        rows.append(Row(same, headline, scored_alike.get("random"), scored_alike.get("bc")))
+        alike = [run for run in runs if run.run["evaluation"] == same[0].run["evaluation"]]
+        random = next((run for run in alike if run.run["agent"] == "random"), None)
+        bc = [run for run in alike if run.run["agent"] == "bc"]
+        rows.append(Row(same, headline, random, bc))
     rows.sort(key=lambda row: -row.mean(headline))
     return Table(suite, runs[0].run["task"], headline, list(evaluation["decodings"]), rows)

@@ -89,6 +89,14 @@ def test_an_agent_that_says_the_same_to_everybody_is_marked(tmp_path, write_resu
     assert ("repeater (degenerate)" in markdown([table])) == degenerate
 
 
+@pytest.mark.parametrize(("second", "degenerate"), [(0.05, True), (0.15, False)])
+def test_what_is_said_is_measured_over_all_seeds(tmp_path, write_result, second, degenerate):
+    for seed, (own, bc) in enumerate([(0.12, 0.1), (second, 0.3)]):  # bc's mean is .2, half of it .1
+        write_result("bc", PLAYED, seed=seed, metrics={"distinct_2": bc})
+        write_result("agent", PLAYED, seed=seed, metrics={"distinct_2": own})
+    assert {row.name: row.degenerate for row in only_table(tmp_path).rows} == {"bc": False, "agent": degenerate}
+
+
 def test_markdown_is_a_table_with_a_row_for_everybody(tmp_path, write_result):
     write_result("random", RANDOM, kind="player")
     write_result("my|policy:Mine", PLAYED)
