@@ -157,7 +157,7 @@ class Row:
         return any(self._measured(self.runs, key) < self._measured(self.bc, key) / 2 for key in measures)
 
     def _measured(self, runs: Sequence[Run], key: str) -> float:
-        """The mean of a measure of what was said, over seeds; 0 of those where nothing was, such as no pair of words."""
+        """The mean of a measure of what was said, over seeds; 0 where a seed has none, such as no pair of words."""
         return fmean([run.results[self.headline].metrics.get(key, 0.0) for run in runs] or [0.0])
 
     @cached_property

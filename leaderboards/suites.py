@@ -386,7 +386,7 @@ SUITES = {
             values={"lr": 3e-3},
             tau=0.7,
             bc_tokens=24_000_000,
-            # The largest with which replies keep half of the variety of BC's: SARSA's are poor from 16 on, ILQL's at 64.
+            # Up to the largest with which replies keep half of the variety of BC's.
             betas=(8.0, 16.0, 32.0),
             sarsa_betas=(4.0, 8.0),
             headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
