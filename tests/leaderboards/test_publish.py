@@ -66,8 +66,8 @@ def test_results_of_this_repository_go_into_its_readme(tmp_path, write_result, m
     monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
     publish.publish(job(tmp_path))
     text = readme.read_text()
-    assert text.startswith("Before.\n<!-- results: by a script -->\n**Wordle-v0-common-40**, suite `quick`")
-    assert "| bc | \N{MINUS SIGN}1.50 [" in text
+    assert text.startswith("Before.\n<!-- results: by a script -->\n| task, suite | play | bc |")
+    assert "| Wordle-v0-common-40, `quick` | greedy | \N{MINUS SIGN}1.50 [" in text
     assert text.endswith(
         "Made on a processor, 2 cores, Linux, lmrl-envs 0.1.0.\n<!-- end of results -->\nAfter.\n"
         "<!-- speed: by another -->\n"
