@@ -47,10 +47,9 @@ def summary(tables: Sequence[Table]) -> str:
 
 
 def _overview(table: Table) -> list[str]:
-    rows = {row.name: row for row in reversed(table.rows)}  # of one name the better
+    rows = table.by_name
     standing = [rows.get(f"{name}-chosen", rows.get(name)) for name in OVERVIEW]
-    references = (row for row in table.rows if row.reference)
-    best = next((row for row in references if row.run.get("of", row.run["kind"]) != "best_of"), None)  # it sees rewards
+    best = next((row for row in table.rows if row.reference and row.kind != "best_of"), None)  # that sees rewards
     return [
         _place(table),
         table.headline,

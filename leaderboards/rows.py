@@ -93,9 +93,14 @@ class Row:
         return all(run.published for run in self.runs)
 
     @property
+    def kind(self) -> str:
+        """What kind of run it is; where another run counts here too, that one's."""
+        return self.run.get("of", self.run["kind"])
+
+    @property
     def decoded(self) -> bool:
         """Whether greedy and sampled are two things: a policy that is not a model plays one way."""
-        return self.run.get("of", self.run["kind"]) in DECODED
+        return self.kind in DECODED
 
     @property
     def seeds(self) -> list[int]:

@@ -73,6 +73,8 @@ _MUON = {"model": "mini", "optimizer": "muon", "tokens_per_batch": 2048, "lr": 3
 _WATCHED = {"eval_every": 500}
 _LIKELIHOOD = ("alol", "alol_ref_free", "alol_seq", "alol_kl", "rlol", "refit", "swift", "iqlearn")
 
+_NUCLEUS = ("nucleus", {"temperature": 1.0, "top_p": 0.7})
+
 _SMALL_SUMMARY = "Small agents whose checkpoints the suite quick plays (`python -m leaderboards.export`)."
 
 
@@ -98,16 +100,14 @@ def _replies(
     tau: float,
     bc_tokens: int,
     headline: tuple[str, dict[str, float]],
-    betas: tuple[float, ...] = (),
-    sarsa_betas: tuple[float, ...] = (),
+    chosen: tuple[Chosen, ...] = (),
     **rules: Any,
 ) -> Suite:
-    """The four agents on rewards of Reddit-v0; with `betas`, ILQL and SARSA are compared with that which plays best."""
+    """The four agents on rewards of Reddit-v0; where there are rows `chosen`, these stand for ILQL and SARSA."""
     # The CQL term raises the Q of what is logged by up to half its weight a token, so that long comments seem better
     # than they are: a small weight, and values choose within pi_beta's nucleus alone (docs/experiments.md).
     settings = _VALUES | {"lr": 1e-3, "cql_weight": 0.05} | values
     filtered = _FROM_BC | {"fraction": 0.2}
-    chosen = _chosen(betas, sarsa_betas) if betas else ()
     ilql, sarsa = [row.name for row in chosen] or ["ilql", "sarsa"]
     return Suite(
         name=name,
@@ -374,7 +374,7 @@ SUITES = {
             values={},
             tau=0.7,
             bc_tokens=8_000_000,
-            headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
+            headline=_NUCLEUS,
             margin=0.1,
             frozen=True,
         ),
@@ -387,9 +387,8 @@ SUITES = {
             tau=0.7,
             bc_tokens=24_000_000,
             # Up to the largest with which replies keep half of the variety of BC's.
-            betas=(8.0, 16.0, 32.0),
-            sarsa_betas=(4.0, 8.0),
-            headline=("nucleus", {"temperature": 1.0, "top_p": 0.7}),
+            chosen=_chosen((8.0, 16.0, 32.0), sarsa=(4.0, 8.0)),
+            headline=_NUCLEUS,
             margin=0.1,
             frozen=True,
         ),
@@ -400,7 +399,7 @@ SUITES = {
             values={"beta": 4.0, "lr": 3e-3},  # rewards are twice as large
             tau=0.6,
             bc_tokens=24_000_000,  # at half of it the loss still falls: BC learns last which words suit whose parent
-            betas=(1.0, 2.0, 4.0, 8.0),
+            chosen=_chosen((1.0, 2.0, 4.0, 8.0)),
             # Which words suit a parent pi_beta knows better than a young critic (docs/experiments.md).
             headline=("cool", {"temperature": 0.3, "top_p": 0.7}),
             margin=0.3,

@@ -107,7 +107,7 @@ class Table:
 
         None where a row is missing or has one seed of several, or where neither has any.
         """
-        rows = [self._by_name[name] for name in (better, worse) if name in self._by_name]
+        rows = [self.by_name[name] for name in (better, worse) if name in self.by_name]
         if len(rows) < 2 or any(row.run["seeded"] and len(row.runs) < 2 for row in rows):
             return None
         a, b = (row.means(self.headline) for row in rows)
@@ -120,12 +120,12 @@ class Table:
     @cached_property
     def data_return(self) -> float | None:
         """The exact expected return of those who wrote the data, where it is known."""
-        return self._by_name["people"].expected_return if "people" in self._by_name else None
+        return self.by_name["people"].expected_return if "people" in self.by_name else None
 
     @cached_property
     def imitation(self) -> Imitation | None:
         """None where BC, its sampled play or those who wrote the data are not in the table."""
-        bc, people = self._by_name.get("bc"), self._by_name.get("people")
+        bc, people = self.by_name.get("bc"), self.by_name.get("people")
         if bc is None or people is None or people.expected_return is None or "sampled" not in self.decodings:
             return None
         return Imitation(bc.estimate("sampled"), people.expected_return, bc.validation_loss, people.runs[0].loss_floor)
@@ -142,7 +142,7 @@ class Table:
     @cached_property
     def gaps(self) -> list[Gap]:
         """Of every trained agent, where either can be told."""
-        bc = self._by_name.get("bc")
+        bc = self.by_name.get("bc")
         gaps = [
             Gap(row.name, self._gap(row, self.data_return), self._gap_from(row, bc))
             for row in self.rows
@@ -174,7 +174,7 @@ class Table:
         return seed_mean([(means[seed] - bases[seed]) / (self.best - bases[seed]) for seed in common])
 
     @cached_property
-    def _by_name(self) -> dict[str, Row]:
+    def by_name(self) -> dict[str, Row]:
         """Rows by name; of two settings the published one, then the one with more seeds."""
         return {row.name: row for row in sorted(self.rows, key=lambda row: (row.published, len(row.runs)))}
 
@@ -222,9 +222,9 @@ def _table(suite: str, runs: Sequence[Run]) -> Table:
         by_setting[run.run["setting"]].append(run)
     rows = []
     for same in by_setting.values():  # compared only with runs that were scored on the same episodes
-        alike = [run for run in runs if run.run["evaluation"] == same[0].run["evaluation"]]
-        random = next((run for run in alike if run.run["agent"] == "random"), None)
-        bc = [run for run in alike if run.run["agent"] == "bc"]
-        rows.append(Row(same, headline, random, bc))
+        alike = [group for group in by_setting.values() if group[0].run["evaluation"] == same[0].run["evaluation"]]
+        by_name = {group[0].run["agent"]: group for group in reversed(alike)}
+        random = by_name.get("random")
+        rows.append(Row(same, headline, random[0] if random else None, by_name.get("bc", ())))
     rows.sort(key=lambda row: -row.mean(headline))
     return Table(suite, runs[0].run["task"], headline, list(evaluation["decodings"]), rows)

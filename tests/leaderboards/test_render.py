@@ -204,6 +204,16 @@ def test_a_summary_has_the_papers_agents_in_a_line_and_the_orderings(tmp_path, w
     assert orderings == f"- Wordle-v0-common-40, `quick`: {told}"
 
 
+def test_a_summary_marks_whose_words_are_poor(tmp_path, write_result):
+    write_result("bc", [-2.0] * 2, metrics={"distinct_2": 0.2})
+    write_result("ilql", [-1.0] * 2, metrics={"distinct_2": 0.05})
+    _, _, line, _, marks = summary(read(tmp_path / "runs")).splitlines()[:5]
+    _, _, bc, _, _, ilql, *_ = line.strip("| ").split(" | ")
+    assert bc.endswith("]")
+    assert ilql.endswith("] \N{DAGGER}")
+    assert marks == "\N{DAGGER} degenerate."
+
+
 GAME_SCORES = [
     {
         "text": [*"geese", ""],
